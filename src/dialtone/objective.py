@@ -1,0 +1,144 @@
+"""Objectives: target, alert and critical levels, and how a measurement against them becomes a finding.
+
+Three kinds of measurement are judged: a plain value (days left on a certificate), a rate (failed of n, good of n) and
+a quantile of samples. Rates and quantiles are judged by exact bounds (`evidence.py`):
+
+- `ok` and `degraded` need the bound to exclude the alert level;
+- `breach` needs the estimate past the alert level and the target excluded by the bound, `critical` the same one
+  level up (estimate past critical, alert excluded);
+- everything between is undecided, with the number of samples that were missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dialtone.evidence import CONFIDENCE, lower_bound, quantile, samples_to_exclude, upper_bound
+from dialtone.verdict import Finding, Kind, Levels, Severity, Verdict
+
+Direction = Literal["below", "above"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """An SLO: levels of one indicator. `direction` says on which side of the levels it has to stay.
+
+    `unit` is `s`, `ms`, `%`, `days` or `count`; values given to the judge methods are in that unit. `severities`
+    gives each level a severity of its own where the runbook does (an error rate above 10 % is P1, above 5 % P2).
+    """
+
+    name: str
+    levels: Levels
+    unit: str
+    direction: Direction = "below"
+    window: float | None = None
+    quantile: float | None = None
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+
+    def judge(self, value: float, *, what: str = "", samples: int = 1, **evidence: Any) -> Finding:
+        """Judge a plain value that needs no statistics (a count, an age, a date)."""
+        verdict = self._place(value)
+        return self._finding(verdict, value, samples, f"{what or self.name} {self._show(value)}", evidence)
+
+    def judge_rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
+        """Judge a share in %: `events` counts what the objective names (errors for `below`, successes for `above`)."""
+        bad_events = events if self.direction == "below" else samples - events
+        share = 100 * events / samples if samples else None
+        levels = [None if v is None else (v if self.direction == "below" else 100 - v) / 100 for v in self._triple()]
+        verdict, missing = _judge_rate(bad_events, samples, *levels)
+        said = f"{what or self.name} {self._show(share)} ({events:,} of {samples:,})"
+        return self._finding(verdict, share, samples, said, evidence, missing)
+
+    def judge_quantile(
+        self, values: Sequence[float], *, q: float | None = None, what: str = "", **evidence: Any
+    ) -> Finding:
+        """Judge a quantile of `values` (in the objective's unit) as the share of values slower than each level."""
+        q = q or self.quantile or 0.95
+        n = len(values)
+        value = quantile(values, q) if values else None
+        target, alert, critical = self._triple()
+        said = f"{what or self.name} {self._show(value)}"
+        if not n or alert is None:
+            return self._finding(Verdict.UNKNOWN, value, n, said, evidence, samples_to_exclude(1 - q))
+        slower = {level: sum(v > level for v in values) for level in (target, alert, critical) if level is not None}
+        share = 1 - q
+        verdict: Verdict = Verdict.UNKNOWN
+        if critical is not None and lower_bound(slower[critical], n) > share:
+            verdict = Verdict.CRITICAL
+        elif lower_bound(slower[alert], n) > share:
+            verdict = Verdict.BREACH
+        elif upper_bound(slower[alert], n) < share or (slower[alert] == 0 and n >= samples_to_exclude(share)):
+            verdict = Verdict.DEGRADED if target is not None and value is not None and value > target else Verdict.OK
+        missing = _missing(slower[alert], n, share) if verdict is Verdict.UNKNOWN else 0
+        return self._finding(verdict, value, n, said, evidence, missing)
+
+    def _triple(self) -> tuple[float | None, float | None, float | None]:
+        return self.levels.target, self.levels.alert, self.levels.critical
+
+    def _misses(self, value: float, level: float | None) -> bool:
+        if level is None:
+            return False
+        return value > level if self.direction == "below" else value < level
+
+    def _place(self, value: float) -> Verdict:
+        if self._misses(value, self.levels.critical):
+            return Verdict.CRITICAL
+        if self._misses(value, self.levels.alert):
+            return Verdict.BREACH
+        return Verdict.DEGRADED if self._misses(value, self.levels.target) else Verdict.OK
+
+    def _show(self, value: float | None) -> str:
+        if value is None:
+            return "not measured"
+        text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.3g}"
+        return f"{text}{'' if self.unit == '%' else ' '}{self.unit}" if self.unit != "count" else text
+
+    def missed(self, verdict: Verdict) -> str:
+        """The level that a verdict missed, in words: `alert level 1,000 ms`."""
+        name = {Verdict.CRITICAL: "critical", Verdict.BREACH: "alert", Verdict.DEGRADED: "target"}.get(verdict)
+        level = getattr(self.levels, name) if name else None
+        return "" if level is None else f"{name}{'' if name == 'target' else ' level'} {self._show(level)}"
+
+    def _finding(
+        self, verdict: Verdict, value: float | None, n: int, said: str, evidence: Mapping[str, Any], missing: int = 0
+    ) -> Finding:
+        missed = self.missed(verdict)
+        if missed:
+            said += f" is past the {missed}" if verdict.is_bad else f" misses the {missed}"
+        kind = Kind.UNDECIDED if verdict is Verdict.UNKNOWN else None
+        if kind:
+            said += f"; {n:,} of about {n + missing:,} samples that a verdict needs"
+        level = {Verdict.CRITICAL: "critical", Verdict.BREACH: "alert", Verdict.DEGRADED: "target"}.get(verdict, "")
+        return Finding(
+            verdict, said, kind, value, self.unit, n, self.levels, self.severities.get(level), dict(evidence)
+        )
+
+
+def _judge_rate(
+    k: int, n: int, target: float | None, alert: float | None, critical: float | None
+) -> tuple[Verdict, int]:
+    """Verdict on a rate of bad events (shares between 0 and 1), and how many samples are missing if undecided."""
+    if n == 0 or alert is None:
+        return Verdict.UNKNOWN, samples_to_exclude(alert or 0.05)
+    share, low = k / n, lower_bound(k, n, CONFIDENCE)
+    if critical is not None and share > critical and low > alert:
+        return Verdict.CRITICAL, 0
+    if share > alert and low > (target or 0.0):
+        return Verdict.BREACH, 0
+    if upper_bound(k, n, CONFIDENCE) < alert:
+        return (Verdict.DEGRADED if target is not None and share > target else Verdict.OK), 0
+    return Verdict.UNKNOWN, _missing(k, n, alert)
+
+
+def _missing(k: int, n: int, rate: float) -> int:
+    """Further samples, clean ones, after which `rate` would be excluded; bounded at 100,000."""
+    low, high = n, 100_000
+    while low < high:
+        middle = (low + high) // 2
+        if upper_bound(k, max(middle, k), CONFIDENCE) < rate:
+            high = middle
+        else:
+            low = middle + 1
+    return max(1, low - n)

@@ -1,0 +1,185 @@
+"""Reads `dialtone.toml` and the environment into a `Target`, or says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from dialtone.redact import secrets
+from dialtone.target.fences import fences
+from dialtone.target.model import Profile
+from dialtone.target.target import Target
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class ProfileError(Exception):
+    """A profile that cannot be used. The message names file, key and remedy, one line for each mistake."""
+
+
+class _File(BaseSettings):
+    """The file as it stands; `DIALTONE_TARGET` in the environment chooses a target where the caller does not."""
+
+    model_config = SettingsConfigDict(extra="forbid", env_prefix="DIALTONE_FILE_")
+    defaults: dict[str, Any] = {}
+    target: dict[str, dict[str, Any]]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but the TOML file that the caller named."""
+        return (init_settings,)
+
+
+def read(path: Path) -> _File:
+    """The parsed file; raises ProfileError when it is missing, not TOML, or has keys that no one knows."""
+    if not path.is_file():
+        raise ProfileError(f"{path}: no such file; a target needs a profile (see docs/profile.md)")
+    try:
+        source = TomlConfigSettingsSource(_File, path)
+        return _File(**source())
+    except ValidationError as error:
+        raise ProfileError(_explain(path.name, (), _File, error)) from None
+    except (ValueError, OSError) as error:
+        raise ProfileError(f"{path.name}: not readable as TOML: {error}") from None
+
+
+def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Target:
+    """The named target of the file, checked whole: profile, credentials, fences. Raises ProfileError."""
+    file = read(path)
+    if name not in file.target:
+        known = ", ".join(sorted(file.target))
+        raise ProfileError(f"{path.name}: there is no target {name!r}; it describes {known}")
+    profile = _profile(path.name, file, name, environ)
+    values = _credentials(path.name, name, profile, environ)
+    for value in values.values():
+        secrets.add(value)
+    found = []
+    if profile.kind != "production":
+        for other, table in file.target.items():
+            if {**file.defaults, **table}.get("kind") == "production":
+                production = _profile(path.name, file, other, environ, strict=False)
+                found += fences(profile, values, production, _present(production, environ), other)
+    return Target(name, profile, values, tuple(found), path.resolve())
+
+
+def _profile(
+    file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True
+) -> Profile:
+    missing: list[tuple[str, str]] = []
+    raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
+    if missing and strict:
+        raise ProfileError(
+            "\n".join(
+                f"{file_name}: target.{name}.{key} needs the environment variable {variable}, which is not set"
+                f" or empty: set it, or write the value into the file"
+                for key, variable in missing
+            )
+        )
+    try:
+        return Profile.model_validate(raw)
+    except ValidationError as error:
+        raise ProfileError(_explain(file_name, ("target", name), Profile, error)) from None
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key, everything else is replaced; an empty table under `over` keeps the base."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _interpolate(
+    value: Any, environ: Mapping[str, str], at: tuple[str, ...], missing: list[tuple[str, str]]
+) -> Any:
+    if isinstance(value, dict):
+        return {k: _interpolate(v, environ, (*at, str(k)), missing) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_interpolate(v, environ, (*at, str(i)), missing) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found = environ.get(match[1], "")
+        if not found:
+            missing.append((".".join(at), match[1]))
+        elif found != found.strip():
+            raise ProfileError(f"environment variable {match[1]} (for {'.'.join(at)}) {_blank(found)}")
+        return found or match[0]
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _present(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+    return {k: environ[v].strip() for k, v in profile.credentials.items() if environ.get(v, "").strip()}
+
+
+def _credentials(file: str, target: str, profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+    values, wrong = {}, []
+    for name, variable in profile.credentials.items():
+        value = environ.get(variable, "")
+        if not value:
+            continue
+        if value != value.strip():
+            wrong.append(
+                f"environment variable {variable} ({file}: target.{target}.credentials.{name}) {_blank(value)}"
+            )
+        values[name] = value
+    if wrong:
+        raise ProfileError("\n".join(wrong))
+    return values
+
+
+def _blank(value: str) -> str:
+    if not value.strip():
+        return "holds nothing but blanks: set it, or remove it to leave its checks unarmed"
+    side = "ends" if value != value.rstrip() else "begins"
+    odd = value[-1] if side == "ends" else value[0]
+    return f"{side} with {'a line break' if odd in chr(13) + chr(10) else 'a blank'}: set it again without it"
+
+
+def _explain(file: str, prefix: tuple[str, ...], model: type[BaseModel], error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(p) for p in (*prefix, *item["loc"]))
+        kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+        if kind == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _names(model), 1, 0.6)
+            message = "unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it (docs/profile.md lists all)")
+        elif kind == "missing":
+            message = "missing: a required setting has to be given"
+        elif kind == "string_too_short":
+            message = "empty: a required setting has to be given"
+        elif kind in ("literal_error", "enum"):
+            message = f"has to be one of {item['ctx']['expected']}"
+        lines.append(f"{file}: {where or 'the file'}: {message}")
+    return "\n".join(lines)
+
+
+def _names(model: type[BaseModel], seen: frozenset[type] = frozenset()) -> list[str]:
+    """Every key that the model and its tables know, for spelling suggestions."""
+    names: list[str] = []
+    for key, field in model.model_fields.items():
+        names.append(key)
+        for part in re.findall(r"dialtone\.target\.model\.(\w+)", str(field.annotation)):
+            from dialtone.target import model as tables
+
+            found = getattr(tables, part, None)
+            if isinstance(found, type) and issubclass(found, BaseModel) and found not in seen:
+                names += _names(found, seen | {model})
+    return names

@@ -1,0 +1,301 @@
+"""The shape of a profile: everything that `dialtone.toml` may say about one target.
+
+Durations are written with their unit (`"300ms"`, `"5s"`, `"15m"`, `"24h"`, `"30d"`) and held in seconds. Unknown keys
+are errors. Templates hold `{{name}}` placeholders, SQL holds `%(name)s` parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from dialtone.objective import Objective
+from dialtone.verdict import Effect, Levels, Severity
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: Any) -> float:
+    """A duration such as `"300ms"` or `"15m"` in seconds; anything without a unit is refused."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('a duration needs a number and a unit: "300ms", "5s", "15m", "24h" or "30d"')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """Base of every table of a profile: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ObjectiveTable(Part):
+    """`[objectives.NAME]`: levels in `unit`; `severity` gives a level its own severity."""
+
+    target: float | None = None
+    alert: float
+    critical: float | None = None
+    unit: Literal["s", "ms", "%", "days", "count"]
+    direction: Literal["below", "above"] = "below"
+    window: Duration | None = None
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    severity: dict[Literal["target", "alert", "critical"], Severity] = {}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ObjectiveTable:
+        levels = [v for v in (self.target, self.alert, self.critical) if v is not None]
+        if levels != sorted(levels, reverse=self.direction == "above"):
+            raise ValueError("target, alert and critical have to run from good to bad (direction says which way)")
+        return self
+
+    def objective(self, name: str) -> Objective:
+        """The engine's own form of it."""
+        return Objective(
+            name.replace("_", " "),
+            Levels(self.target, self.alert, self.critical),
+            self.unit,
+            self.direction,
+            self.window,
+            self.quantile,
+            {str(k): v for k, v in self.severity.items()},
+        )
+
+
+class Limits(Part):
+    """`[timeouts]`: bounds on every request of the prober."""
+
+    connect: Duration = 3.0
+    read: Duration = 10.0
+    total: Duration = 15.0
+    max_body: int = Field(default=2_000_000, gt=0, description="bytes, after decompression")
+
+
+class Budget(Part):
+    """`[budget]`: how many requests the target allows a client address in a window, and rounds that share a window."""
+
+    requests: int = Field(gt=0)
+    window: Duration
+    rounds: int = Field(default=1, gt=0)
+
+    @property
+    def per_round(self) -> int:
+        """Requests that one round may send from one client address."""
+        return max(1, self.requests // self.rounds)
+
+
+class ClientAddress(Part):
+    """`[client_address]`: gives each check an address of its own, told in `header` or bound as the source address."""
+
+    range: str = Field(description="CIDR block of addresses that the prober may call its own")
+    header: str | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _block(cls, value: str) -> str:
+        import ipaddress
+
+        ipaddress.ip_network(value)
+        return value
+
+
+class EffectOf(Part):
+    """One effect of an accepted event: a row (`sql` counts it) or an outgoing call (in the stand-ins' journal)."""
+
+    what: Text
+    sql: str | None = None
+    provider: str | None = None
+    path: str | None = None
+    contains: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> EffectOf:
+        if (self.sql is None) == (self.provider is None):
+            raise ValueError("name either sql (counts rows) or provider (an outgoing call in the journal)")
+        return self
+
+
+class Webhook(Part):
+    """`[webhooks.NAME]`: route, signing scheme and key, the provider's real envelope, its deadline and the effects.
+
+    `genuine` is an event with an effect, `harmless` one of a type that the application ignores. `scheme` is one of
+    the built-in schemes or a table of options for a configured HMAC scheme.
+    """
+
+    route: Text
+    scheme: str | dict[str, Any]
+    key: Text = Field(description="name of the credential that signs")
+    method: Literal["POST", "PUT"] = "POST"
+    content_type: Text = "application/json"
+    answer_within: Duration
+    indent: int | None = Field(default=None, description="spaces by which the provider indents its JSON")
+    accepts_from: int = 200
+    accepts_to: int = 299
+    refuses: list[int] = [400, 401, 403]
+    genuine: str | None = None
+    harmless: str | None = None
+    stop: str | None = None
+    help: str | None = None
+    effects: list[EffectOf] = []
+
+
+class Provider(Part):
+    """`[providers.NAME]`: an external API, its cheapest read and the prober's own credential for it."""
+
+    base_url: Text
+    probe: str | None = None
+    auth: Literal["bearer", "basic", "none", "google"] = "bearer"
+    credential: str | None = None
+    token_url: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = {}
+    deliveries: str | None = Field(default=None, description="path of the provider's own record of deliveries")
+    endpoints: str | None = Field(default=None, description="path of the provider's list of webhook endpoints")
+    status_page: str | None = None
+
+
+class RateLimit(Part):
+    """`[rate_limits.NAME]`: a limit that the target promises, the request that counts, the headers of its refusal."""
+
+    route: Text
+    requests: int = Field(gt=0)
+    window: Duration
+    method: Literal["GET", "POST"] = "POST"
+    body: str | None = None
+    content_type: str = "application/json"
+    headers: list[str] = []
+    per: Literal["address", "tenant"] = "address"
+    spoof: list[str] = Field(
+        default=[
+            "x-forwarded-for",
+            "x-real-ip",
+            "x-client-ip",
+            "cf-connecting-ip",
+            "true-client-ip",
+            "forwarded",
+            "x-originating-ip",
+            "x-cluster-client-ip",
+        ],
+        description="headers by which no client may escape the limit",
+    )
+
+
+class Page(Part):
+    """`[pages.NAME]`: a page, and a text that only the right page holds."""
+
+    path: Text
+    contains: Text
+
+
+class Indicator(Part):
+    """`[indicators.NAME]`: SQL giving `(events, samples)` for a rate, or one `value` column of samples otherwise."""
+
+    sql: Text
+    objective: Text
+    kind: Literal["rate", "value", "quantile"] = "rate"
+
+
+class Tenant(Part):
+    """`[tenant]`: how a synthetic tenant comes and goes. `create` returns its columns; `fields` are its parameters.
+
+    `sweep` statements remove what a killed run left: they get `%(run)s`, the marker of one run. `runs` lists the
+    markers that are present.
+    """
+
+    create: Text
+    fields: dict[str, str] = {}
+    remove: list[str] = []
+    runs: Text
+    sweep: list[str]
+
+
+class Redirect(Part):
+    """`[[redirects]]`: a path that leads somewhere, in one hop."""
+
+    path: Text
+    to: Text
+    status: list[int] = [301, 302, 303, 307, 308]
+
+
+class Journal(Part):
+    """`[journal]`: where the stand-ins of a non-production target tell what they took in."""
+
+    url: Text
+    token: Text = Field(description="name of the credential")
+
+
+class Profile(Part):
+    """`[target.NAME]`: one deployment that is watched."""
+
+    kind: Literal["sandbox", "preview", "production"]
+    base_url: Text
+    tls_url: str | None = None
+    plain_url: str | None = None
+    ca_file: str | None = None
+    project: str | None = Field(default=None, description="hosting or database project, compared by the fences")
+    effects: list[Effect] = [Effect.READS]
+    marker: Text = "dialtone-synthetic"
+    settle: Duration = 5.0
+    quiet: Duration = 1.0
+    idle_gap: Duration = 5.0
+    sample_time: Duration = 20.0
+    clock_skew: Duration = 60.0
+    sweep_after: Duration = 900.0
+    key_mode: Literal["test", "live"] | None = None
+    timeouts: Limits = Limits()
+    budget: Budget | None = None
+    client_address: ClientAddress | None = None
+    headers: dict[str, str] = Field(default={}, description="sent with every request; `credential:NAME` for a secret")
+    routes: dict[str, str] = {}
+    pages: dict[str, Page] = {}
+    redirects: list[Redirect] = []
+    fields: dict[str, str] = Field(default={}, description="names of fields in the target's JSON answers")
+    security_headers: dict[str, str] = Field(default={}, description="header -> regular expression of its value")
+    requests: dict[str, str] = Field(default={}, description="bodies of requests that checks send, as templates")
+    values: dict[str, str] = Field(default={}, description="further values for templates and SQL")
+    objectives: dict[str, ObjectiveTable] = {}
+    webhooks: dict[str, Webhook] = {}
+    providers: dict[str, Provider] = {}
+    rate_limits: dict[str, RateLimit] = {}
+    indicators: dict[str, Indicator] = {}
+    queries: dict[str, str] = Field(default={}, description="SQL that checks ask by name")
+    tables: dict[str, list[str]] = Field(default={}, description="table -> columns that the SQL above relies on")
+    required_variables: list[str] = []
+    database: str | None = Field(default=None, description="name of the credential that holds the database URL")
+    tenant: Tenant | None = None
+    journal: Journal | None = None
+    witnesses: list[str] = []
+    credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
+    optional_credentials: list[str] = []
+    shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
+    app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Profile:
+        known = set(self.credentials)
+        for where, name in self._credential_names():
+            if name is not None and name not in known:
+                raise ValueError(f"{where} names the credential {name!r}, which [credentials] does not list")
+        for name, indicator in self.indicators.items():
+            if indicator.objective not in self.objectives:
+                raise ValueError(f"indicators.{name} names the objective {indicator.objective!r}, which does not exist")
+        if self.kind != "sandbox" and len(self.witnesses) < 2:
+            raise ValueError("witnesses: name at least two hosts that do not depend on the target")
+        return self
+
+    def _credential_names(self) -> list[tuple[str, str | None]]:
+        names: list[tuple[str, str | None]] = [("database", self.database)]
+        names += [(f"webhooks.{n}.key", w.key) for n, w in self.webhooks.items()]
+        for n, p in self.providers.items():
+            names += [(f"providers.{n}.{k}", getattr(p, k)) for k in ("credential", "client_id", "client_secret")]
+        names += [("journal.token", self.journal.token)] if self.journal else []
+        names += [(f"headers.{k}", v[11:]) for k, v in self.headers.items() if v.startswith("credential:")]
+        return names
