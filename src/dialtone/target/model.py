@@ -236,6 +236,7 @@ class Profile(Part):
     """`[target.NAME]`: one deployment that is watched."""
 
     kind: Literal["sandbox", "preview", "production"]
+    runbook: str = Field(default="docs/runbook.md", description="address of the runbook that section links lead to")
     base_url: Text
     tls_url: str | None = None
     plain_url: str | None = None

@@ -1,0 +1,39 @@
+"""Dialtone: synthetic checks and chaos experiments for a live service, as pytest tests.
+
+A check imports `check`, `expect` and the judgements from here; everything else it asks for as a fixture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["check", "eventually", "expect", "experiment", "fail", "note", "ok", "undecided"]
+
+if TYPE_CHECKING:
+    from dialtone.check import check, experiment, fail, ok, undecided
+    from dialtone.expect import expect, note
+    from dialtone.probes.journal import eventually
+
+_HOME = {
+    "check": "dialtone.check",
+    "experiment": "dialtone.check",
+    "fail": "dialtone.check",
+    "ok": "dialtone.check",
+    "undecided": "dialtone.check",
+    "expect": "dialtone.expect",
+    "note": "dialtone.expect",
+    "eventually": "dialtone.probes.journal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use: the plugin has to stay cheap where nobody uses it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'dialtone' has no attribute {name!r}")
+    from importlib import import_module
+
+    # `dialtone.check` is a module and a decorator: the decorator is what the name means here.
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,36 @@
+"""A round is planned within the number of requests that the target allows the prober's address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dialtone.verdict import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one check sends at most: `requests`, and as many samples as it can get if it asks for samples."""
+
+    id: str
+    severity: Severity
+    requests: int
+    samples: bool
+
+
+def plan(needs: Sequence[Need], allowance: int | None) -> dict[str, int | None]:
+    """Requests that each check may send; 0 leaves it out of the round, None is unlimited.
+
+    The most severe checks are served first, each whole or not at all; what is left is shared evenly by those that take
+    samples. The same checks and allowance give the same plan in every process.
+    """
+    if allowance is None:
+        return {need.id: None for need in needs}
+    left, granted = allowance, {}
+    for need in sorted(needs, key=lambda n: (n.severity, n.samples, n.id)):
+        granted[need.id] = need.requests if need.requests <= left else 0
+        left -= granted[need.id]
+    takers = [n.id for n in sorted(needs, key=lambda n: (n.severity, n.id)) if n.samples and granted[n.id]]
+    for position, name in enumerate(takers):
+        granted[name] += left // len(takers) + (1 if position < left % len(takers) else 0)
+    return dict(granted)

@@ -1,0 +1,137 @@
+"""What stands at a check: `@check(...)`, and the judgements that its body makes.
+
+A judgement is made with `expect(...)`, an objective's `judge…`, or `judge(finding)`; it is recorded for the running
+check, and one that is not `ok` or `degraded` ends the check at once. A check that ends without a judgement is broken:
+it could not have failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, TypeVar
+
+import pytest
+
+from dialtone.verdict import Bad, Effect, Finding, Judged, Kind, Refused, Severity, Undecided, Verdict
+
+F = TypeVar("F", bound=Callable[..., Any])
+Proof = Literal["signed", "triggered", "observed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The declaration of a check. `requests` is how many requests it sends to the target at most, samples apart."""
+
+    runbook: str
+    severity: Severity = Severity.P2
+    effect: Effect = Effect.READS
+    catches: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    needs: Sequence[str] = ()
+    objective: str | None = None
+    requests: int = 3
+    samples: bool = False
+    proof: Proof | None = None
+    experiment: bool = False
+
+    def claims(self, case: str | None) -> Sequence[str]:
+        """The defects that the check (or the case of it) claims to turn red for."""
+        if isinstance(self.catches, Mapping):
+            return list(self.catches.get(case or "", ()))
+        return list(self.catches)
+
+
+def check(
+    *,
+    runbook: str,
+    severity: str = "P2",
+    effect: str = "reads",
+    catches: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    needs: Sequence[str] = (),
+    objective: str | None = None,
+    requests: int = 3,
+    samples: bool = False,
+    proof: Proof | None = None,
+) -> Callable[[F], F]:
+    """Declare a test function as a check.
+
+    `runbook` is the anchor of its section, `catches` the defects it is there to catch (a mapping from case to defects
+    for a parametrised one), `needs` the settings without which it is not armed (`routes.health`, `database`, …),
+    `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
+    requests than `requests`.
+    """
+    meta = Meta(
+        runbook, Severity(severity), Effect(effect), catches, tuple(needs), objective, requests, samples, proof
+    )
+    return _mark(meta)
+
+
+def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ()) -> Callable[[F], F]:
+    """Declare a test function in chaos/ as an experiment: steady state, fault, fallback, alert, recovery."""
+    return _mark(Meta(runbook, Severity(severity), Effect.DISRUPTS, (), tuple(needs), experiment=True))
+
+
+def _mark(meta: Meta) -> Callable[[F], F]:
+    def mark(function: F) -> F:
+        return pytest.mark.dialtone(meta)(function)
+
+    return mark
+
+
+@dataclass(slots=True)
+class Record:
+    """What the running check has judged and seen so far."""
+
+    meta: Meta
+    findings: list[Finding] = field(default_factory=list)
+    exchanges: list[Callable[[], Mapping[str, Any]]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def worst(self) -> Finding:
+        """The finding that is the check's verdict; a check without one is broken."""
+        if not self.findings:
+            return Finding(Verdict.UNKNOWN, "the check judged nothing", Kind.BROKEN)
+        return max(self.findings, key=lambda f: f.verdict.rank)
+
+
+current: ContextVar[Record | None] = ContextVar("dialtone_record", default=None)
+
+
+def running() -> Record:
+    """The record of the running check; a throw-away one outside of a check, so that probes work in plain code too."""
+    return current.get() or Record(Meta("none"))
+
+
+def judge(finding: Finding) -> Finding:
+    """Record a finding; leaves the check when it is breach, critical or unknown."""
+    running().findings.append(finding)
+    if finding.verdict.is_bad:
+        raise Bad(finding)
+    if finding.verdict is Verdict.UNKNOWN:
+        raise {Kind.REFUSED: _again(Refused, finding)}.get(finding.kind, _again(Undecided, finding))
+    return finding
+
+
+def _again(kind: type[Judged], finding: Finding) -> Judged:
+    error = kind.__new__(kind)
+    Judged.__init__(error, finding)
+    return error
+
+
+def ok(reason: str, *, value: float | None = None, unit: str | None = None, **evidence: Any) -> Finding:
+    """Judge: what had to be true is true."""
+    return judge(Finding(Verdict.OK, reason, value=value, unit=unit, evidence=evidence))
+
+
+def fail(reason: str, *, value: float | None = None, unit: str | None = None, **evidence: Any) -> NoReturn:
+    """Judge: what had to be true is not. Critical for a P0 check, else a breach."""
+    severe = running().meta.severity is Severity.P0
+    verdict = Verdict.CRITICAL if severe else Verdict.BREACH
+    judge(Finding(verdict, reason, value=value, unit=unit, evidence=evidence))
+    raise AssertionError("unreachable")
+
+
+def undecided(reason: str, **evidence: Any) -> NoReturn:
+    """Judge: nothing can be said, for instance because what had to come first did not happen."""
+    raise Undecided(reason, **evidence)

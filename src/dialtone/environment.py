@@ -1,0 +1,143 @@
+"""What a run of checks needs around it: the sandbox (started by the controller) and the target.
+
+The controller looks into the files of the run before workers are started. If they hold checks for a sandbox, it sets
+the sandbox going at once and names its state file in the environment, which the workers inherit; everybody waits for it
+before the first test. Without checks nothing of this happens.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dialtone.scan import holds_checks
+
+if TYPE_CHECKING:
+    from dialtone.sandbox import Sandbox
+    from dialtone.target import Target
+
+STATE = "DIALTONE_SANDBOX"
+
+
+class Environment:
+    """Sandbox and target of one process."""
+
+    def __init__(self, config: pytest.Config, is_worker: bool) -> None:
+        self._config, self._is_worker = config, is_worker
+        self._sandbox: Sandbox | None = None
+        self._target: Target | None = None
+        self._foreseen = False
+        self._named = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether there was a run of checks."""
+        return self._target is not None
+
+    @property
+    def target(self) -> Target:
+        """The target; only after `open`."""
+        if self._target is None:
+            raise pytest.UsageError("no target is open: checks run only below pytest_runtestloop")
+        return self._target
+
+    @property
+    def runbook(self) -> str:
+        """Address of the runbook that section links lead to."""
+        return self._target.profile.runbook if self._target else ""
+
+    def foresee(self) -> None:
+        """Controller, before anything is collected: set the sandbox going if this run will need it."""
+        if self._is_worker or self._config.option.collectonly:
+            return
+        args = [Path(str(arg).partition("::")[0]) for arg in self._config.args]
+        base = self._config.invocation_params.dir
+        if holds_checks(p if p.is_absolute() else base / p for p in args):
+            self._foreseen = True
+            if self._kind() == "sandbox":
+                self._begin()
+            else:
+                self.open()
+
+    def foreseen(self) -> None:
+        """Controller of xdist: workers have collected; wait for the sandbox and judge the profile here, in words."""
+        if self._foreseen:
+            self.open()
+
+    def open(self) -> Target:
+        """The target, after its sandbox (if it is one) is up. Ends pytest with exit code 4 on a wrong profile."""
+        from dialtone.target import ProfileError, load
+
+        if self._target is not None:
+            return self._target
+        try:
+            if self._kind() == "sandbox":
+                self._ready()
+            self._target = load(self._path, self._name)
+        except ProfileError as wrong:
+            self.close()
+            pytest.exit(str(wrong), returncode=4)
+        return self._target
+
+    def close(self) -> None:
+        """Stop the sandbox that this process started."""
+        if self._sandbox is not None:
+            self._sandbox.stop()
+            self._sandbox = None
+        if self._named:
+            os.environ.pop(STATE, None)
+            self._named = False
+
+    @property
+    def _name(self) -> str:
+        return str(self._config.option.target)
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._config.option.dialtone_config)
+
+    def _table(self) -> dict[str, Any]:
+        from dialtone.target import ProfileError
+        from dialtone.target.load import read
+
+        try:
+            file = read(self._path)
+        except ProfileError as wrong:
+            pytest.exit(str(wrong), returncode=4)
+        return {**file.defaults, **file.target.get(self._name, {})}
+
+    def _kind(self) -> str:
+        return str(self._table().get("kind", ""))
+
+    def _begin(self) -> None:
+        from dialtone.sandbox import Sandbox, SandboxError
+
+        if os.environ.get(STATE) or self._sandbox is not None:
+            return
+        try:
+            self._sandbox = Sandbox.begin(self._table().get("app") or None)
+        except SandboxError as wrong:
+            pytest.exit(f"the sandbox did not start: {wrong}", returncode=4)
+        os.environ[STATE] = str(self._sandbox.state_file)
+        self._named = True
+
+    def _ready(self) -> None:
+        from dialtone.sandbox import Sandbox, SandboxError
+
+        if not os.environ.get(STATE):
+            if self._is_worker:
+                raise pytest.UsageError("these checks were not seen before the workers started: run them without -n")
+            self._begin()
+        try:
+            if self._sandbox is not None:
+                self._sandbox.wait()
+                environment = self._sandbox.env
+            else:
+                environment = Sandbox.attach(Path(os.environ[STATE]), wait=True).env
+        except SandboxError as wrong:
+            self.close()
+            pytest.exit(f"the sandbox did not start: {wrong}", returncode=4)
+        os.environ.update(environment)

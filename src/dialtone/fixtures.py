@@ -1,0 +1,223 @@
+"""What a check may ask for.
+
+`target`, `http`, `objective`, `sampler`, `db`, `tenant`, `tenants`, `hook`, `journal`, `ask`, `run`: each is made at
+the moment of asking and gone after the check; connections to the database and the identity of the run belong to the
+process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dialtone.check import Meta
+from dialtone.check import judge as judge_finding
+from dialtone.objective import Objective
+from dialtone.plugin import SESSION
+from dialtone.target import Target
+from dialtone.verdict import Finding, Unarmed
+
+if TYPE_CHECKING:
+    from dialtone.http import Answer
+    from dialtone.probes.caller import Caller
+    from dialtone.probes.database import Database
+    from dialtone.probes.journal import Journal
+    from dialtone.probes.reach import Reach
+    from dialtone.probes.sampler import Sampler
+    from dialtone.probes.synthetic import Run, Tenants
+    from dialtone.probes.webhook import Hook
+
+
+class Judge:
+    """An objective in the hands of a check: its judge methods record their finding and end the check when it is bad."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def value(self, value: float, *, what: str = "", samples: int = 1, **evidence: Any) -> Finding:
+        """Judge a plain value in the objective's unit."""
+        return judge_finding(self.objective.judge(value, what=what, samples=samples, **evidence))
+
+    def rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
+        """Judge a share: `events` counts what the objective names."""
+        return judge_finding(self.objective.judge_rate(events, samples, what=what, **evidence))
+
+    def quantile(self, values: list[float], *, what: str = "", **evidence: Any) -> Finding:
+        """Judge the objective's quantile of samples in its unit."""
+        return judge_finding(self.objective.judge_quantile(values, what=what, **evidence))
+
+    @property
+    def q(self) -> float:
+        """The objective's quantile, 0.95 unless told otherwise."""
+        return self.objective.quantile or 0.95
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """The target of this run: profile, credentials, effects."""
+    return request.config.stash[SESSION].environment.open()
+
+
+@pytest.fixture
+def meta(request: pytest.FixtureRequest) -> Meta:
+    """What the check declares."""
+    mark = request.node.get_closest_marker("dialtone")
+    if mark is None:
+        raise pytest.UsageError(f"{request.node.nodeid} asks for dialtone's fixtures without @check or @experiment")
+    found: Meta = mark.args[0]
+    return found
+
+
+@pytest.fixture(scope="session")
+def run(target: Target) -> Run:
+    """The identity of this process' run: its token is part of every id that checks make up."""
+    from dialtone.probes.synthetic import Run
+
+    return Run(target.profile.marker)
+
+
+@pytest.fixture(scope="session")
+def reach(target: Target) -> Reach:
+    """What can be reached, by the word of the witnesses."""
+    from dialtone.probes.reach import Reach
+
+    return Reach(target.profile.witnesses)
+
+
+@pytest.fixture
+def callers(
+    request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach, meta: Meta
+) -> Iterator[Callable[[str], Caller]]:
+    """Makes callers that share nothing: `callers("second visitor")` speaks from an address of its own."""
+    from dialtone.probes.caller import Budget, Caller
+
+    budget = Budget(request.config.stash[SESSION].grants.get(request.node.nodeid))
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str = "") -> Caller:
+            caller = Caller(target, run.token, f"{request.node.nodeid}/{name}", reach, budget)
+            stack.callback(caller.close)
+            return caller
+
+        yield make
+
+
+@pytest.fixture
+def http(callers: Callable[[str], Caller]) -> Caller:
+    """Requests to the target; an unreachable target is judged at once."""
+    return callers("")
+
+
+@pytest.fixture
+def sampler(http: Caller) -> Sampler:
+    """Samples of latency, errors, connections and cold starts."""
+    from dialtone.probes.sampler import Sampler
+
+    return Sampler(http)
+
+
+@pytest.fixture
+def objective(target: Target, meta: Meta) -> Judge:
+    """The objective that the check declares."""
+    if meta.objective is None:
+        raise pytest.UsageError("the check asks for an objective that it does not declare: @check(objective=…)")
+    return Judge(target.objective(meta.objective))
+
+
+@pytest.fixture
+def objectives(target: Target) -> Callable[[str], Judge]:
+    """Any objective of the profile by name."""
+    return lambda name: Judge(target.objective(name))
+
+
+@pytest.fixture(scope="session")
+def _database(target: Target) -> Iterator[Database]:
+    from dialtone.probes.database import Database
+
+    if target.profile.database is None:
+        raise Unarmed("the profile has no database")
+    database = Database(target.secret(target.profile.database))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def db(_database: Database) -> Database:
+    """Read-only queries of the target's database, each within a time limit."""
+    return _database
+
+
+@pytest.fixture(scope="session")
+def _tenants(target: Target, run: Run, _database: Database) -> Iterator[Tenants]:
+    from dialtone.probes.synthetic import Tenants
+
+    made = Tenants(target, run, _database)
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def tenants(_tenants: Tenants) -> Iterator[Callable[..., Mapping[str, Any]]]:
+    """Makes synthetic tenants, removed after the check; keyword arguments override the profile's fields."""
+    made: list[Mapping[str, Any]] = []
+
+    def make(**overrides: Any) -> Mapping[str, Any]:
+        tenant = _tenants.create(**overrides)
+        made.append(tenant)
+        return tenant
+
+    yield make
+    for tenant in made:
+        _tenants.remove(tenant)
+
+
+@pytest.fixture
+def tenant(tenants: Callable[..., Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A synthetic tenant of this check alone."""
+    return tenants()
+
+
+@pytest.fixture
+def journal(target: Target) -> Iterator[Journal]:
+    """What the stand-ins took in since the check began (targets with stand-ins only)."""
+    from dialtone.probes.journal import Journal
+
+    opened = Journal(target)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hook(
+    request: pytest.FixtureRequest, target: Target, http: Caller, run: Run
+) -> Callable[..., Hook]:
+    """`hook("stripe")`: a webhook of the target, with a tenant of this check for its events."""
+    from dialtone.probes.webhook import Hook
+
+    def make(name: str, tenant: Mapping[str, Any] | None = None) -> Hook:
+        spec = target.webhook(name)
+        if tenant is None:
+            text = "".join(t or "" for t in (spec.genuine, spec.stop, spec.help))
+            tenant = request.getfixturevalue("tenant") if "{{tenant." in text else {}
+        return Hook(
+            name,
+            target,
+            http,
+            run,
+            tenant,
+            lambda: request.getfixturevalue("db"),
+            lambda: request.getfixturevalue("journal"),
+        )
+
+    return make
+
+
+@pytest.fixture
+def ask(target: Target, reach: Reach) -> Callable[..., Answer]:
+    """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it."""
+    from dialtone.probes.provider import ask
+
+    return lambda name, path=None: ask(target, reach, name, path)

@@ -1,0 +1,149 @@
+"""The pytest plugin: hooks and nothing else.
+
+It is inert where there is no `dialtone.toml`: no option, no fixture, no import of ours beyond this module. Where there
+is one, the hooks below act on tests marked by `@check` or `@experiment` only.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from dialtone.session import Session
+
+SESSION = pytest.StashKey["Session"]()
+
+
+def find_config(start: Path | None = None) -> Path | None:
+    """`DIALTONE_CONFIG`, or the nearest `dialtone.toml` in this folder and those above it; None when there is none."""
+    named = os.environ.get("DIALTONE_CONFIG")
+    if named:
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    return next((p for folder in (here, *here.parents) if (p := folder / "dialtone.toml").is_file()), None)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Options, fixtures and hooks, only where a profile file is found."""
+    path = find_config()
+    if path is None:
+        return
+    group = parser.getgroup("dialtone", "dialtone: synthetic checks and chaos experiments")
+    group.addoption(
+        "--target",
+        default=os.environ.get("DIALTONE_TARGET", "sandbox"),
+        metavar="NAME",
+        help=f"which target of {path.name} to check (default: sandbox, a complete local deployment)",
+    )
+    group.addoption("--dialtone-config", default=str(path), metavar="FILE", help="the profile file")
+    group.addoption(
+        "--verdicts",
+        default=os.environ.get("DIALTONE_VERDICTS", "build/verdicts.json"),
+        metavar="FILE",
+        help="where to write the verdicts as JSON (default: build/verdicts.json)",
+    )
+    pluginmanager.register(Hooks(), "dialtone-hooks")
+    pluginmanager.import_plugin("dialtone.fixtures")
+
+
+class Hooks:
+    """pytest's hooks; each asks the session of this process, which exists from `pytest_configure` on."""
+
+    @pytest.hookimpl
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make the marker known and open the session of this process."""
+        from dialtone.session import Session
+
+        config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
+        config.stash[SESSION] = Session(config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Set the sandbox going before xdist starts its workers, if the files of this run hold checks."""
+        session.config.stash[SESSION].environment.foresee()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Know the checks of this run; plan the round within the target's budget."""
+        session.config.stash[SESSION].collected(session.items)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Start what the checks need just before the first one, and end it after the last."""
+        ours = session.config.stash[SESSION]
+        ours.begin()
+        try:
+            return (yield)
+        finally:
+            ours.end()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: object) -> None:
+        """In the controller of xdist: a worker knows its tests; wait for the sandbox, judge the profile."""
+        config: pytest.Config = node.config  # type: ignore[attr-defined]
+        config.stash[SESSION].worker_collected()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: object) -> None:
+        """A worker crashed: its check is broken, and Allure would know nothing of it."""
+        config: pytest.Config = sched.config  # type: ignore[attr-defined]
+        config.stash[SESSION].crashed(crashitem, report)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Skip what is not armed, before any fixture acts."""
+        with item.config.stash[SESSION].phase(item, "setup"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
+        with item.config.stash[SESSION].phase(item, "call"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A teardown that fails is a broken check."""
+        with item.config.stash[SESSION].phase(item, "teardown"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the verdict into the report (as a user property: it survives xdist) and words instead of a traceback."""
+        report = yield
+        item.config.stash[SESSION].report(item, report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather verdicts in the controller."""
+        from dialtone.session import gathered
+
+        gathered(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Show degraded, unarmed, undecided … by their own words."""
+        from dialtone.report.terminal import status
+
+        return status(report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the verdicts and set the exit code; nothing in a session without checks."""
+        session.config.stash[SESSION].finish(session)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """The summary that a person can act on."""
+        config.stash[SESSION].summarise(terminalreporter)

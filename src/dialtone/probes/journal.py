@@ -1,0 +1,82 @@
+"""Reads what the stand-ins of a non-production target took in: outgoing calls of the application, seen on arrival."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from dialtone.http import Client, Limits
+from dialtone.target import Target
+from dialtone.verdict import Unarmed, Undecided
+
+
+class Journal:
+    """The journal's HTTP interface: requests by provider, method, path (glob) and a text that they contain."""
+
+    def __init__(self, target: Target) -> None:
+        spec = target.profile.journal
+        if spec is None:
+            raise Unarmed("the profile has no journal")
+        headers = {"authorization": f"Bearer {target.secret(spec.token)}"}
+        self._client = Client(spec.url, limits=Limits(2, 5, 5, 20_000_000), headers=headers)
+        self._settle = target.profile.settle
+        self.start = self.last()
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self._client.send(method, path, **options)
+        if answer.failure or answer.status >= 300:
+            raise Undecided(f"the journal does not answer: {answer.failure or answer.status}")
+        return answer.json() if answer.body else None
+
+    def last(self) -> int:
+        """Sequence number of the newest entry."""
+        return int(self._call("GET", "/requests?limit=0")["last"])
+
+    def requests(self, **filters: Any) -> list[dict[str, Any]]:
+        """Entries since this journal was opened; `provider`, `method`, `path` (glob), `contains`, `after`."""
+        query = urlencode({"after": self.start, **{k: v for k, v in filters.items() if v is not None}})
+        return list(self._call("GET", f"/requests?{query}")["requests"])
+
+    def wait(self, count: int = 1, *, within: float | None = None, **filters: Any) -> list[dict[str, Any]]:
+        """Accepted entries, as soon as there are `count`, or whatever is there after `within` (settle time) seconds."""
+        return eventually(
+            lambda: [r for r in self.requests(**filters) if r["accepted"]],
+            lambda found: len(found) >= count,
+            within=self._settle if within is None else within,
+        )
+
+    def fault(self, **fault: Any) -> str:
+        """Switch a fault on at a stand-in (`provider`, `path`, `status`, `ttl` …); returns its id."""
+        return str(self._call("POST", "/faults", json=fault)["id"])
+
+    def faults(self) -> list[Mapping[str, Any]]:
+        """Active faults with how often each matched."""
+        return list(self._call("GET", "/faults")["faults"])
+
+    def end_fault(self, fault_id: str) -> None:
+        """Switch one fault off."""
+        self._call("DELETE", f"/faults/{fault_id}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def eventually(
+    look: Callable[[], Any],
+    enough: Callable[[Any], bool],
+    *,
+    within: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Any:
+    """Look until it is enough or `within` seconds are over, at growing intervals (5 to 100 ms); the last look."""
+    end, pause = clock() + within, 0.005
+    while True:
+        found = look()
+        if enough(found) or clock() >= end:
+            return found
+        sleep(pause)
+        pause = min(0.1, pause * 1.5)

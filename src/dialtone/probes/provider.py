@@ -1,0 +1,63 @@
+"""Reads of external APIs with the prober's own credential.
+
+A refusal of that credential says nothing about the provider or the application: it is `unknown: refused`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from urllib.parse import urljoin
+
+from dialtone.check import running
+from dialtone.expect import describe, refusal
+from dialtone.http import Answer, Client, Limits
+from dialtone.probes.caller import AGENT
+from dialtone.probes.reach import Reach
+from dialtone.target import Target
+from dialtone.target.model import Provider
+from dialtone.verdict import Offline, Refused, Unarmed, Undecided
+
+
+def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Answer:
+    """One read of a provider: its probe, or another path. Raises Refused for 401, 403 and 429 to the prober."""
+    provider = target.provider(name)
+    where = path or provider.probe
+    if where is None:
+        raise Unarmed(f"the profile has no providers.{name}.probe")
+    times = target.profile.timeouts
+    limits = Limits(times.connect, times.read, times.total, times.max_body)
+    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}) as client:
+        headers = {**provider.headers, **_authority(target, provider, client, name)}
+        answer = client.send(provider.method, urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/")), headers=headers)
+    running().exchanges.append(lambda: {"request": f"{provider.method} {name} {answer.path}", **describe(answer)})
+    if answer.failure and not reach.online():
+        raise Offline("no witness answers: the prober is offline")
+    if answer.status in (401, 403, 429) or refusal(answer):
+        raise Refused(f"{name} answered {answer.status} to the prober's own credential")
+    return answer
+
+
+def _authority(target: Target, provider: Provider, client: Client, name: str) -> dict[str, str]:
+    if provider.auth == "none" or provider.credential is None:
+        return {}
+    secret = target.secret(provider.credential)
+    if provider.auth == "basic":
+        return {"authorization": "Basic " + b64encode(f"{secret}:".encode()).decode()}
+    if provider.auth == "google":
+        secret = _access_token(target, provider, client, name, secret)
+    return {"authorization": f"Bearer {secret}"}
+
+
+def _access_token(target: Target, provider: Provider, client: Client, name: str, refresh_token: str) -> str:
+    """An access token from the prober's refresh token (RFC 6749 section 6)."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    for key in ("client_id", "client_secret"):
+        credential = getattr(provider, key)
+        if credential:
+            form[key] = target.secret(credential)
+    answer = client.send("POST", provider.token_url or urljoin(provider.base_url, "/token"), data=form)
+    if answer.status in (400, 401, 403, 429):
+        raise Refused(f"{name} answered {answer.status} to the prober's own refresh token")
+    if answer.failure or answer.status != 200:
+        raise Undecided(f"{name} gave no access token: {answer.failure or answer.status}")
+    return str(answer.json()["access_token"])

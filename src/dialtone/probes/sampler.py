@@ -1,0 +1,135 @@
+"""Samples of latency, errors, connections and cold starts: as many as a verdict needs, no more than allowed.
+
+Sampling stops as soon as the evidence suffices for one side (`evidence.Stop`), when the profile's `sample_time` is
+over, or when the budget is used up; what could not be decided is then undecided with its number of samples.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from dialtone.evidence import Stop
+from dialtone.expect import turned_away
+from dialtone.http import Answer
+from dialtone.objective import Objective
+from dialtone.probes.caller import Caller
+from dialtone.verdict import Refused, Undecided
+
+
+@dataclass(slots=True)
+class Samples:
+    """What sampling saw. `values` in milliseconds for good answers only; `errors` of `count` went wrong."""
+
+    values: list[float] = field(default_factory=list)
+    errors: int = 0
+    count: int = 0
+    regions: set[str] = field(default_factory=set)
+
+
+class Sampler:
+    """Takes samples of one target through one check's caller."""
+
+    def __init__(
+        self,
+        http: Caller,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._http, self._clock, self._sleep = http, clock, sleep
+        profile = http.target.profile
+        self._time = profile.sample_time
+        own = profile.client_address and profile.budget
+        self._per_address = int(profile.budget.per_round * 0.8) if own and profile.budget else None
+
+    def latency(self, path: str, objective: Objective, q: float) -> Samples:
+        """Time to the whole answer without the connection (ms), until the quantile can be judged."""
+        limit = objective.levels.alert or 0.0
+        stop = Stop(1 - q)
+        seen = Samples()
+        self._http.judge(self._http.send("GET", path))  # opens the connection and is no sample
+
+        def step() -> bool:
+            answer = self._take(seen, path)
+            if not answer.failure and answer.status < 400:
+                phases = answer.phases
+                spent = (phases.total or 0.0) - (phases.connect or 0.0) - (phases.tls or 0.0) - (phases.dns or 0.0)
+                seen.values.append(spent * 1000)
+            slow = sum(v > limit for v in seen.values)
+            n = len(seen.values)
+            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 400
+
+        self._repeat(step)
+        if not seen.values and seen.count:
+            raise Undecided(f"{path}: none of {seen.count} answers was a good one", samples=0)
+        return seen
+
+    def outcomes(self, paths: Sequence[str], objective: Objective) -> Samples:
+        """How many of the answers of some paths in turn were errors: 5xx, or none at all."""
+        alert = (objective.levels.alert or 0.0) / 100
+        stop = Stop(alert if objective.direction == "below" else 1 - alert)
+        seen = Samples()
+
+        def step() -> bool:
+            self._take(seen, paths[seen.count % len(paths)])
+            return stop.exceeded(seen.errors, seen.count) or (
+                seen.count >= stop.planned and stop.excluded(seen.errors, seen.count)
+            )
+
+        self._repeat(step)
+        return seen
+
+    def connects(self, url: str, objective: Objective, q: float) -> Samples:
+        """Time of new connections (name, TCP and TLS; ms), until the quantile can be judged."""
+        limit, stop, seen = objective.levels.alert or 0.0, Stop(1 - q), Samples()
+
+        def step() -> bool:
+            answer = self._take(seen, url, fresh=True)
+            if not answer.failure:
+                phases = answer.phases
+                seen.values.append(sum(p or 0.0 for p in (phases.dns, phases.connect, phases.tls)) * 1000)
+            slow, n = sum(v > limit for v in seen.values), len(seen.values)
+            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 400
+
+        self._repeat(step)
+        return seen
+
+    def after_idle(self, path: str, gap: float, objective: Objective, q: float) -> Samples:
+        """Time to the whole answer (ms) after `gap` seconds without a request to that path."""
+        limit, stop, seen = objective.levels.alert or 0.0, Stop(1 - q), Samples()
+
+        def step() -> bool:
+            self._sleep(gap)
+            answer = self._take(seen, path, fresh=True)
+            if not answer.failure and answer.status < 400:
+                seen.values.append((answer.phases.total or 0.0) * 1000)
+            slow, n = sum(v > limit for v in seen.values), len(seen.values)
+            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 60
+
+        self._repeat(step)
+        return seen
+
+    def _take(self, seen: Samples, where: str, *, fresh: bool = False) -> Answer:
+        if self._per_address and seen.count and seen.count % self._per_address == 0:
+            self._http.fresh_address()
+        answer = self._http.send("GET", where, fresh=fresh)
+        if seen.count == 0:
+            self._http.judge(answer)
+        refused = turned_away(answer) if not answer.failure else None
+        if refused:
+            raise Refused(f"{answer.path}: {refused}", samples=seen.count)
+        seen.count += 1
+        if answer.failure or answer.status >= 500:
+            seen.errors += 1
+        region = answer.header("x-vercel-id")
+        if region:
+            seen.regions.add(region.split("::")[0][:12])
+        return answer
+
+    def _repeat(self, step: Callable[[], bool]) -> None:
+        end = self._clock() + self._time
+        while self._clock() < end and (self._http.budget.left is None or self._http.budget.left > 0):
+            if step():
+                return

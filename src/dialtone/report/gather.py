@@ -1,0 +1,130 @@
+"""Gathers the verdicts of a run in the controller, from reports only: a worker that crashes takes nothing with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dialtone.check import Meta, Record
+from dialtone.redact import secrets
+from dialtone.verdict import Effect, Finding, Kind, Severity, Verdict
+
+EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
+EXIT_WORDS = {
+    EXIT_BROKEN: "a check itself failed: nothing is known about what it checks",
+    EXIT_OFFLINE: "the prober is offline: none of its witnesses answers",
+    EXIT_REFUSED: "the prober was turned away from a P0 check",
+    EXIT_NOTHING_JUDGED: "nothing was judged: no check was armed or none had enough evidence",
+    EXIT_INCONCLUSIVE: "an experiment was inconclusive",
+}
+
+
+def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) -> dict[str, Any]:
+    """One check of `verdicts.json`, with the evidence beside it that the summary shows."""
+    unarmed = record.notes.get("unarmed")
+    worst = record.worst()
+    if teardown and not (record.findings and worst.kind is Kind.BROKEN):
+        worst = Finding(Verdict.UNKNOWN, "the clean-up of the check failed", Kind.BROKEN)
+    return {
+        "id": check_id,
+        "severity": str(worst.severity or meta.severity),
+        "runbook": meta.runbook,
+        "effect": str(meta.effect),
+        "verdict": None if unarmed else str(worst.verdict),
+        "kind": None if unarmed or worst.kind is None else str(worst.kind),
+        "value": None if unarmed else worst.value,
+        "unit": None if unarmed else worst.unit,
+        "samples": 0 if unarmed else worst.samples,
+        "levels": asdict(worst.levels),
+        "armed": not unarmed,
+        "reason": secrets.scrub(str(unarmed or worst.reason)),
+        "seconds": 0.0,
+        "proof": meta.proof,
+        "experiment": meta.experiment,
+        "at": record.notes.get("at"),
+    }
+
+
+def crashed(nodeid: str) -> dict[str, Any]:
+    """The entry of a check whose worker died."""
+    name = nodeid.rpartition("::")[2].removeprefix("test_")
+    meta = Meta("", Severity.P2, Effect.READS)
+    reason = f"the worker process died in {nodeid}"
+    record = Record(meta, [Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0)])
+    return entry(name, meta, record)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(secrets.tree(document), indent=1, ensure_ascii=False) + "\n")
+    draft.replace(path)
+
+
+class Gatherer:
+    """The verdicts that arrived, by test."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, dict[str, Any]] = {}
+        self._seconds: dict[str, float] = {}
+        self.other_failures = 0
+
+    def add(self, report: pytest.TestReport) -> None:
+        """Take one report; only those that carry a verdict count."""
+        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+        found = dict(report.user_properties).get("dialtone")
+        if isinstance(found, dict):
+            before = self.entries.get(report.nodeid)
+            if before is None or _rank(found) >= _rank(before):
+                self.entries[report.nodeid] = found
+        elif report.failed:
+            self.other_failures += 1
+        if report.nodeid in self.entries:
+            self.entries[report.nodeid]["seconds"] = round(self._seconds[report.nodeid], 4)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every check, worst first, then by severity and id."""
+        return sorted(self.entries.values(), key=lambda e: (-_rank(e), e["severity"], e["id"]))
+
+    def of(self, *verdicts: Verdict) -> list[dict[str, Any]]:
+        """The armed checks with one of these verdicts, in the order of `all`."""
+        return [e for e in self.all() if e["armed"] and e["verdict"] in verdicts]
+
+    def exit_code(self, pytests: int) -> int:
+        """pytest's own exit code, or one of ours (>= 10) in place of 0, or of a 1 that only broken checks caused."""
+        bad = self.of(Verdict.BREACH, Verdict.CRITICAL)
+        unknown = self.of(Verdict.UNKNOWN)
+        if pytests == 1 and not bad and not self.other_failures:
+            return EXIT_BROKEN
+        if pytests != 0:
+            return pytests
+        if any(e["kind"] == Kind.OFFLINE for e in unknown):
+            return EXIT_OFFLINE
+        if any(e["kind"] == Kind.REFUSED and e["severity"] == Severity.P0 for e in unknown):
+            return EXIT_REFUSED
+        if any(e["experiment"] for e in unknown):
+            return EXIT_INCONCLUSIVE
+        if not self.of(Verdict.OK, Verdict.DEGRADED):
+            return EXIT_NOTHING_JUDGED
+        return 0
+
+    def document(self, target: str, started: datetime, finished: datetime, exit_code: int) -> dict[str, Any]:
+        """`build/verdicts.json`."""
+        times = (t.isoformat(timespec="milliseconds").replace("+00:00", "Z") for t in (started, finished))
+        begin, end = times
+        return {"target": target, "started": begin, "finished": end, "exit_code": exit_code, "checks": self.all()}
+
+
+def _rank(found: Mapping[str, Any]) -> int:
+    if not found["armed"]:
+        return -1
+    if found["kind"] == Kind.BROKEN:
+        return Verdict.BREACH.rank
+    return Verdict(found["verdict"]).rank
