@@ -11,18 +11,18 @@ __version__ = "0.1.0"
 __all__ = ["check", "eventually", "expect", "experiment", "fail", "note", "ok", "undecided"]
 
 if TYPE_CHECKING:
-    from dialtone.check import check, experiment, fail, ok, undecided
-    from dialtone.expect import expect, note
+    from dialtone.judging import check, experiment, fail, ok, undecided
+    from dialtone.assertions import expect, note
     from dialtone.probes.journal import eventually
 
 _HOME = {
-    "check": "dialtone.check",
-    "experiment": "dialtone.check",
-    "fail": "dialtone.check",
-    "ok": "dialtone.check",
-    "undecided": "dialtone.check",
-    "expect": "dialtone.expect",
-    "note": "dialtone.expect",
+    "check": "dialtone.judging",
+    "experiment": "dialtone.judging",
+    "fail": "dialtone.judging",
+    "ok": "dialtone.judging",
+    "undecided": "dialtone.judging",
+    "expect": "dialtone.assertions",
+    "note": "dialtone.assertions",
     "eventually": "dialtone.probes.journal",
 }
 
@@ -33,7 +33,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'dialtone' has no attribute {name!r}")
     from importlib import import_module
 
-    # `dialtone.check` is a module and a decorator: the decorator is what the name means here.
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dialtone.check import Meta
-from dialtone.check import judge as judge_finding
+from dialtone.judging import Meta
+from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
 from dialtone.plugin import SESSION
 from dialtone.target import Target

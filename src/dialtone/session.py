@@ -15,7 +15,7 @@ import pytest
 
 from dialtone import report as reports
 from dialtone.budget import Need, plan
-from dialtone.check import Meta, Record, current
+from dialtone.judging import Meta, Record, current
 from dialtone.environment import Environment
 from dialtone.redact import foreign, secrets
 from dialtone.verdict import Bad, Finding, Judged, Kind, Severity, Unarmed, Unknown, Verdict

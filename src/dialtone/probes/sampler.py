@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dialtone.evidence import Stop
-from dialtone.expect import turned_away
+from dialtone.assertions import turned_away
 from dialtone.http import Answer
 from dialtone.objective import Objective
 from dialtone.probes.caller import Caller

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dialtone.check import Record
+from dialtone.judging import Record
 from dialtone.redact import secrets
 from dialtone.verdict import Severity, Verdict
 

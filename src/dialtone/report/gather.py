@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dialtone.check import Meta, Record
+from dialtone.judging import Meta, Record
 from dialtone.redact import secrets
 from dialtone.verdict import Effect, Finding, Kind, Severity, Verdict
 

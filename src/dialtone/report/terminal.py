@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dialtone.check import Record
+from dialtone.judging import Record
 from dialtone.redact import secrets
 from dialtone.report.gather import EXIT_WORDS, Gatherer
 from dialtone.verdict import Kind, Verdict

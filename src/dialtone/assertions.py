@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from dialtone.check import fail, ok, running
+from dialtone.judging import fail, ok, running
 from dialtone.http import Answer, BadBody
 from dialtone.redact import shape
 from dialtone.verdict import Refused
