@@ -1,0 +1,81 @@
+"""Throw-away credentials, random for every start, in the forms that the providers give theirs.
+
+The forms matter: code that tells test from live keys, or that masks keys in its output, looks at them.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+def _word(length: int) -> str:
+    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(length))
+
+
+def _stripe_key(kind: str) -> str:
+    """`sk_test_51` + account + random part: https://docs.stripe.com/keys."""
+    return f"{kind}_test_51{_word(99)}"
+
+
+def _telnyx_key() -> str:
+    """`KEY` + 32 upper-case hex digits + `_` + 22 letters: https://developers.telnyx.com/development/api-keys."""
+    return f"KEY{secrets.token_hex(16).upper()}_{_word(22)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """All secrets of one start. `shared` are handed to the checks and to the stand-ins under the same names."""
+
+    shared: Mapping[str, str]
+    jwt_secret: str
+    admin_password: str
+    owner_password: str
+    prober_password: str
+
+    def telnyx_public_key(self) -> str:
+        """Base64 of the 32 bytes that belong to TELNYX_SIGNING_KEY."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        seed = base64.b64decode(self.shared["TELNYX_SIGNING_KEY"])
+        return base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
+
+    def values(self) -> list[str]:
+        """Every value that must not appear in anything that is written."""
+        own = (self.jwt_secret, self.admin_password, self.owner_password, self.prober_password)
+        return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + list(own)
+
+
+def new_credentials() -> Credentials:
+    """Fresh credentials. The names in `shared` are those of the environment without the prefix `SANDBOX_`."""
+    shared = {
+        "STRIPE_SECRET_KEY": _stripe_key("sk"),
+        "STRIPE_PROBE_KEY": _stripe_key("rk"),
+        "STRIPE_WEBHOOK_SECRET": f"whsec_{_word(32)}",
+        "RETELL_API_KEY": f"key_{secrets.token_hex(14)}",
+        "RETELL_PROBE_KEY": f"key_{secrets.token_hex(14)}",
+        "TELNYX_API_KEY": _telnyx_key(),
+        "TELNYX_PROBE_KEY": _telnyx_key(),
+        "TELNYX_SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+        "GOOGLE_CLIENT_ID": f"{secrets.randbelow(10**12):012d}-{_word(32).lower()}.apps.googleusercontent.com",
+        "GOOGLE_CLIENT_SECRET": f"GOCSPX-{_word(28)}",
+        "GOOGLE_REFRESH_TOKEN": f"1//0g{_word(60)}",
+        "GOOGLE_ROTATING_TOKEN": f"1//0r{_word(60)}",
+        "GOOGLE_SLOW_TOKEN": f"1//0s{_word(60)}",
+        "UPSTASH_TOKEN": f"A{_word(63)}",
+        "CRON_SECRET": _word(40),
+        "SYNTHETIC_KEY": _word(40),
+        "JOURNAL_TOKEN": _word(40),
+    }
+    return Credentials(
+        shared=shared,
+        jwt_secret=_word(48),
+        admin_password=secrets.token_hex(16),
+        owner_password=secrets.token_hex(16),
+        prober_password=secrets.token_hex(16),
+    )

@@ -1,0 +1,139 @@
+"""Which process of the sandbox is told what. Nobody gets the caller's whole environment, nobody more than it needs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dialtone.sandbox.certificates import Certificates
+from dialtone.sandbox.credentials import Credentials, new_credentials
+from dialtone.sandbox.ports import free_ports
+from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, Cluster
+
+APPLICATION_PORTS = ("edge", "tls", "plain")
+STANDINS = ("stripe", "retell", "telnyx", "google_oauth", "google", "upstash", "slack", "sentry", "smtp", "journal")
+PORT_NAMES = ("postgres", *APPLICATION_PORTS, *STANDINS)
+_INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+_INHERITED_FAMILIES = ("PYTHON", "LC_")
+
+
+def inherited() -> dict[str, str]:
+    """The part of this process' environment that every child needs: where programs, home and language are.
+
+    A package that runs from a source tree has to be found by the children too, so its folder joins PYTHONPATH.
+    """
+    chosen = {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(_INHERITED_FAMILIES)}
+    source = Path(__file__).parents[2]
+    if source.name not in ("site-packages", "dist-packages"):
+        paths = [str(source), *filter(None, chosen.get("PYTHONPATH", "").split(os.pathsep))]
+        chosen["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return chosen
+
+
+def default_application() -> list[str]:
+    """The command of the application that comes with the suite."""
+    return [sys.executable, "-P", "-m", "dialtone_receptionist"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that was decided before the parts start: ports, secrets, files."""
+
+    ports: Mapping[str, int]
+    credentials: Credentials
+    certificates: Certificates
+    cluster: Cluster
+    defects_file: Path
+    client_header: str
+    slack_path: str
+
+    @classmethod
+    def make(cls, folder: Path) -> Plan:
+        """A plan for a start in `folder`, with ports that are free now."""
+        ports = free_ports(PORT_NAMES)
+        return cls(
+            ports=ports,
+            credentials=new_credentials(),
+            certificates=Certificates(folder),
+            cluster=Cluster(folder / "postgres", ports["postgres"]),
+            defects_file=folder / "defects.json",
+            client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
+            slack_path=f"/services/T{secrets.token_hex(4).upper()}/B{secrets.token_hex(4).upper()}/{secrets.token_hex(12)}",
+        )
+
+    def url(self, name: str) -> str:
+        """Address of a listener that speaks plain HTTP."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def secret_values(self) -> list[str]:
+        """Every value that must not appear in anything that is written."""
+        return [*self.credentials.values(), self.slack_path, self.client_header]
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's URL of the application's database."""
+        return self.cluster.url(ADMIN, self.credentials.admin_password)
+
+    def for_checks(self) -> dict[str, str]:
+        """`SANDBOX_*`: what the profile of the target `sandbox` refers to."""
+        addresses = {f"{name.upper()}_URL": self.url(name) for name in STANDINS if name != "smtp"}
+        values = {
+            **addresses,
+            **self.credentials.shared,
+            "BASE_URL": self.url("edge"),
+            "TLS_URL": f"https://localhost:{self.ports['tls']}",
+            "PLAIN_URL": self.url("plain"),
+            "CA_FILE": str(self.certificates.authority),
+            "CLIENT_HEADER": self.client_header,
+            "DATABASE_URL": self.cluster.url(PROBER, self.credentials.prober_password),
+        }
+        return {f"SANDBOX_{name}": value for name, value in values.items()}
+
+    def for_application(self) -> dict[str, str]:
+        """What the application is told, on top of what every child inherits. It gets no key of the prober's."""
+        shared = self.credentials.shared
+        same = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "RETELL_API_KEY", "TELNYX_API_KEY", "GOOGLE_CLIENT_ID")
+        files = self.certificates
+        return {
+            **{name: shared[name] for name in (*same, "GOOGLE_CLIENT_SECRET", "CRON_SECRET")},
+            "DATABASE_URL": self.cluster.url(OWNER, self.credentials.owner_password),
+            "JWT_SECRET": self.credentials.jwt_secret,
+            "TELNYX_PUBLIC_KEY": self.credentials.telnyx_public_key(),
+            "REDIS_REST_URL": self.url("upstash"),
+            "REDIS_REST_TOKEN": shared["UPSTASH_TOKEN"],
+            "SLACK_WEBHOOK_URL": self.url("slack") + self.slack_path,
+            "SENTRY_DSN": f"http://{secrets.token_hex(16)}@127.0.0.1:{self.ports['sentry']}/1",
+            "SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
+            "ALERT_EMAIL": "on-call@example.com",
+            "NEXT_PUBLIC_APP_URL": self.url("edge"),
+            "STRIPE_API_BASE": self.url("stripe"),
+            "RETELL_API_BASE": self.url("retell"),
+            "TELNYX_API_BASE": self.url("telnyx"),
+            "GOOGLE_OAUTH_BASE": self.url("google_oauth"),
+            "GOOGLE_API_BASE": self.url("google"),
+            "PORT": str(self.ports["edge"]),
+            "TLS_PORT": str(self.ports["tls"]),
+            "PLAIN_PORT": str(self.ports["plain"]),
+            "TLS_CERT_FILE": str(files.good.certificate),
+            "TLS_KEY_FILE": str(files.good.key),
+            "TLS_EXPIRING_CERT_FILE": str(files.expiring.certificate),
+            "TLS_EXPIRING_KEY_FILE": str(files.expiring.key),
+            "TLS_WRONG_HOST_CERT_FILE": str(files.wrong_host.certificate),
+            "TLS_WRONG_HOST_KEY_FILE": str(files.wrong_host.key),
+            "EDGE_CLIENT_HEADER": self.client_header,
+            "DEFECTS_FILE": str(self.defects_file),
+        }
+
+    def for_standins(self) -> dict[str, Any]:
+        """The configuration file of the stand-ins."""
+        return {
+            "ports": {name: self.ports[name] for name in STANDINS},
+            "secrets": {name.lower(): value for name, value in self.credentials.shared.items()},
+            "defects_file": str(self.defects_file),
+            "app_url": self.url("edge"),
+        }

@@ -1,0 +1,232 @@
+"""The supervisor: starts the parts of the sandbox, holds them, and takes them down when nobody needs them any more.
+
+    python -m dialtone.sandbox.supervisor RUN_ID
+
+Its stdin is the read end of a pipe whose other end only the controller holds. The controller writes one line of JSON,
+the order, and keeps the pipe open; its end, however it comes about, is the end of the sandbox. Answers go to stdout,
+one JSON object a line: {"progress"}, then {"ready": state file} or {"error": reason}. Everything that could be left
+behind is made by this process or its children, so that a killed controller leaves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dialtone.redact import Redactor
+from dialtone.sandbox import folder as folders
+from dialtone.sandbox.environment import Plan, default_application, inherited
+from dialtone.sandbox.isolation import Identity, identity_for_postgres
+from dialtone.sandbox.leftovers import sweep
+from dialtone.sandbox.lifeline import LifelineEnded, PartEnded, TooSlow, Watch
+from dialtone.sandbox.parts import Part, stop_all
+from dialtone.sandbox.processes import RUN_ID_VARIABLE, of_run, send, start_time
+
+START_BOUND = 60.0
+"""Seconds within which the sandbox is healthy, or has failed."""
+
+
+class Supervisor:
+    """One sandbox, from its first process to the removal of its folder."""
+
+    def __init__(self, order: dict[str, Any], folder: folders.RunFolder, watch: Watch) -> None:
+        self.order = order
+        self.folder = folder
+        self.watch = watch
+        self.redactor = Redactor()
+        self.parts: list[Part] = []
+        self.environment = {**inherited(), RUN_ID_VARIABLE: folder.run_id}
+
+    def start(self) -> Path:
+        """Start everything and answer the state file; once more with new ports if one was taken meanwhile."""
+        try:
+            return self._start()
+        except PartEnded as ended:
+            if not ended.part.found_its_port_taken:
+                raise
+        say(progress="a port was taken meanwhile, starting again with others")
+        self._take_down()
+        return self._start()
+
+    def _start(self) -> Path:
+        began = time.monotonic()
+        deadline = began + START_BOUND
+        until = self.watch.until
+        identity = identity_for_postgres()
+        plan = Plan.make(self.folder.path)
+        for value in plan.secret_values():
+            self.redactor.add(value)
+        plan.cluster.prepare(identity)
+        self.folder.write(plan.defects_file.name, [])
+        password = folders.write_private(self.folder.path / "password", plan.credentials.admin_password)
+        say(progress="creating the database")
+        initdb = self._add("initdb", plan.cluster.initdb_command(password), identity)
+        standins = self._start_standins(plan)
+        plan.certificates.issue()
+
+        until(lambda: initdb.ended is not None, "initdb", deadline, alive=[standins])
+        if initdb.ended != 0:
+            raise PartEnded(initdb)
+        self._drop(initdb)
+        password.unlink()
+        plan.cluster.configure()
+        server = self._add("postgres", plan.cluster.server_command(), identity)
+        until(plan.cluster.is_ready, "PostgreSQL", deadline, alive=[server, standins])
+        plan.cluster.set_up(plan.credentials, self.environment)
+
+        say(progress="starting the application")
+        command = self.order["app"] or default_application()
+        own = plan.for_application()
+        application = self._add("application", command, cwd=self.order["cwd"], environment=own)
+        alive = [server, standins, application]
+        until(lambda: standins.ready, "the stand-ins", deadline, alive)
+        accepts = _answers(plan.ports["edge"]) if self.order["app"] else None
+        until(lambda: application.ready or bool(accepts and accepts()), "the application", deadline, alive)
+        return self._write_state(plan, time.monotonic() - began)
+
+    def _start_standins(self, plan: Plan) -> Part:
+        config = self.folder.write("standins.json", plan.for_standins())
+        command = self.order["standins"] or [sys.executable, "-P", "-m", "dialtone.standins"]
+        return self._add("standins", [*command, "--config", str(config)])
+
+    def _add(
+        self,
+        name: str,
+        command: list[str],
+        identity: Identity | None = None,
+        cwd: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Part:
+        """Start a part; one with an identity is Postgres' own."""
+        own = {"LC_ALL": "C", "TZ": "UTC"} if identity else environment or {}
+        try:
+            part = Part(
+                name,
+                command,
+                folder=self.folder.path,
+                environment={**self.environment, **own},
+                cwd=Path(cwd) if cwd else None,
+                identity=identity or Identity.OWN,
+                stop_signal=signal.SIGINT if identity else signal.SIGTERM,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise RuntimeError(f"{name} cannot be started: {error}") from error
+        self.parts.append(part)
+        self.watch.add(part)
+        running = {part.name: [part.process.pid, start_time(part.process.pid)] for part in self.parts}
+        self.folder.write("processes.json", running)
+        return part
+
+    def _drop(self, part: Part) -> None:
+        self.watch.remove(part)
+        self.parts.remove(part)
+        stop_all([part])
+
+    def _write_state(self, plan: Plan, seconds: float) -> Path:
+        return self.folder.write(
+            "state.json",
+            {
+                "run_id": self.folder.run_id,
+                "supervisor": [os.getpid(), start_time(os.getpid())],
+                "resident": self.order["resident"],
+                "started": time.time(),
+                "seconds": round(seconds, 3),
+                "environment": plan.for_checks(),
+                "admin_database_url": plan.admin_url,
+                "defects_file": str(plan.defects_file),
+                "ports": dict(plan.ports),
+            },
+        )
+
+    def hold(self) -> None:
+        """Keep everything running until the lifeline ends; note a part that ends meanwhile."""
+        while True:
+            alive = [part for part in self.parts if part.ended is None]
+            try:
+                self.watch.until(lambda: False, "", float("inf"), alive)
+            except PartEnded as ended:
+                reason = self.redactor.scrub(str(ended))
+                with (self.folder.path / "problems.txt").open("a") as file:
+                    file.write(reason + "\n")
+
+    def _take_down(self) -> None:
+        for part in self.parts:
+            self.watch.remove(part)
+        stop_all(self.parts)
+        self.parts.clear()
+        for pid in of_run(self.folder.run_id, self.folder.path):  # what a part started and did not end
+            send(pid, signal.SIGKILL)
+        self.folder.empty()
+
+    def end(self) -> None:
+        """Stop everything and remove the folder."""
+        self._take_down()
+        self.folder.remove()
+
+
+def _answers(port: int) -> Callable[[], bool]:
+    """Whether an application that knows nothing of `ready` answers HTTP on its port; asked every 0.25 s."""
+    import http.client
+
+    asked = time.monotonic()
+
+    def answers() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked < 0.25:
+            return False
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status > 0
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+            asked = time.monotonic()
+
+    return answers
+
+
+def say(**message: str) -> None:
+    """One line to the controller; when that is gone, the lifeline says so as well."""
+    with suppress(OSError):
+        os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def _run(run_id: str) -> int:
+    watch = Watch(lifeline=0)
+    try:
+        order = watch.order()
+        sweep()
+        folder = folders.create(run_id)
+    except LifelineEnded:
+        return 0
+    except OSError as error:
+        say(error=str(error))
+        return 1
+    supervisor = Supervisor(order, folder, watch)
+    try:
+        state = supervisor.start()
+        say(ready=str(state))
+        supervisor.hold()
+    except LifelineEnded:
+        return 0
+    except (PartEnded, TooSlow, OSError, RuntimeError) as error:
+        say(error=supervisor.redactor.scrub(str(error)))
+        return 1
+    finally:
+        supervisor.end()
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    raise SystemExit(_run(sys.argv[1]))
