@@ -48,9 +48,9 @@ class Hook:
         scheme = self.spec.scheme
         self._scheme = signing.scheme(scheme) if isinstance(scheme, str) else signing.configured(**scheme)
 
-    def event(self, form: str = "genuine", **values: Any) -> Event:
-        """A new event from one of the profile's templates (`genuine`, `harmless`, `stop`, `help`)."""
-        text = getattr(self.spec, form)
+    def event(self, form: str = "genuine", *, text: str | None = None, **values: Any) -> Event:
+        """A new event from one of the webhook's templates (`genuine`, `harmless`, `stop`, `help`) or from `text`."""
+        text = text or getattr(self.spec, form)
         if text is None:
             raise Unarmed(f"the profile has no webhooks.{self.name}.{form}")
         event_id = self._run.id("evt_dialtone_")

@@ -17,7 +17,11 @@ from dialtone.target.fences import fences
 from dialtone.target.model import Profile
 from dialtone.target.target import Target
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(\??)\}")
+
+
+class _Absent(Exception):  # noqa: N818
+    """An optional variable is not set: the entry that names it is left out."""
 
 
 class ProfileError(Exception):
@@ -80,7 +84,12 @@ def _profile(
     file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True
 ) -> Profile:
     missing: list[tuple[str, str]] = []
-    raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
+    try:
+        raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
+    except _Absent as absent:
+        raise ProfileError(
+            f"{file_name}: target.{name}: ${{{absent}?}} may stand only inside an entry of a table such as [providers.NAME]"
+        ) from None
     if missing and strict:
         raise ProfileError(
             "\n".join(
@@ -108,7 +117,14 @@ def _interpolate(
     value: Any, environ: Mapping[str, str], at: tuple[str, ...], missing: list[tuple[str, str]]
 ) -> Any:
     if isinstance(value, dict):
-        return {k: _interpolate(v, environ, (*at, str(k)), missing) for k, v in value.items()}
+        filled = {}
+        for key, inner in value.items():
+            try:
+                filled[key] = _interpolate(inner, environ, (*at, str(key)), missing)
+            except _Absent:
+                if len(at) != 1:  # only a whole entry of a table, such as one provider, can be left out
+                    raise
+        return filled
     if isinstance(value, list):
         return [_interpolate(v, environ, (*at, str(i)), missing) for i, v in enumerate(value)]
     if not isinstance(value, str):
@@ -116,6 +132,8 @@ def _interpolate(
 
     def replace(match: re.Match[str]) -> str:
         found = environ.get(match[1], "")
+        if not found and match[2]:
+            raise _Absent(match[1])
         if not found:
             missing.append((".".join(at), match[1]))
         elif found != found.strip():

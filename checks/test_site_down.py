@@ -1,0 +1,140 @@
+"""Site down (P0): pages, the health endpoint, and how long it has been up."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from dialtone import check, expect, fail, note, ok, undecided
+
+
+@check(severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, requests=1)
+@pytest.mark.parametrize("page", ["home", "pricing", "login"])
+def test_pages_answer(page, target, http):
+    """Every page of the site is served, and is the right page."""
+    wanted = target.page(page)
+    expect(http.get(wanted.path)).status(200).contains(wanted.contains)
+
+
+@check(severity="P1", runbook="site-down", catches=["root-redirect-loop"], needs=["redirects"], requests=6)
+def test_old_addresses_lead_to_pages(target, http):
+    """The bare domain and other old addresses lead to their page in one hop, not in a circle."""
+    for redirect in target.profile.redirects:
+        answer = http.get(redirect.path)
+        expect(answer).status(*redirect.status)
+        there = urljoin(answer.url, answer.header("location") or "")
+        if urlsplit(there).path.rstrip("/") != redirect.to.rstrip("/"):
+            fail(f"{redirect.path} does not lead to {redirect.to}")
+        expect(http.get(redirect.to)).status(200)
+
+
+@check(severity="P0", runbook="site-down", catches=["health-503"], needs=["routes.health"], requests=1)
+def test_health_answers_ok(target, http):
+    """The health endpoint answers 200 and says ok."""
+    answer = http.get(target.route("health"))
+    expect(answer).status(200).json_field(target.field("health_status", "status"), target.value("health_ok"))
+
+
+@check(runbook="site-down", catches=["health-cached"], needs=["routes.health"], requests=1)
+def test_health_is_not_cached(target, http):
+    """Nobody between us and the application may answer for its health."""
+    answer = http.get(target.route("health"))
+    expect(answer).status(200, 503).not_cached()
+
+
+@check(runbook="site-down", catches=["health-stale"], needs=["routes.health", "fields.health_time"], requests=2)
+def test_health_is_fresh(target, http):
+    """The health answer was made just now: its time is ours, and moves on."""
+    field, seen = target.field("health_time", "timestamp"), []
+    for _ in range(2):
+        answer = http.get(target.route("health"))
+        expect(answer).status(200, 503).json_field(field)
+        try:
+            at = datetime.fromisoformat(str(answer.json()[field]).replace("Z", "+00:00"))
+        except ValueError:
+            fail(f"{field} of the health answer is not a time")
+        seen.append(at if at.tzinfo else at.replace(tzinfo=UTC))
+    age = abs((datetime.now(UTC) - seen[-1]).total_seconds())
+    if age > target.profile.clock_skew or seen[1] < seen[0]:
+        fail(f"the health answer is {age:,.0f} s away from our clock: an old answer, or a clock that is off")
+    ok("the health answer is of this moment", value=round(age, 3), unit="s")
+
+
+_LEAKS = re.compile(
+    r"(password|secret|api[_-]?key|token)s?\"?\s*:\s*(true|\"(set|present|configured)|\{)"
+    r"|[A-Z0-9_]{3,}_(KEY|SECRET|TOKEN|URL)\"?\s*:"
+    r"|relation \\?\"|does not exist|ECONNREFUSED|connection refused|PGRST\d|SQLSTATE|password authentication|at \w+ \(",
+    re.IGNORECASE,
+)
+
+
+@check(severity="P1", runbook="site-down", catches=["health-leaks"], needs=["routes.health"], requests=1)
+def test_health_leaks_nothing(target, http):
+    """The public health answer says nothing of secrets, and quotes no database error."""
+    answer = http.get(target.route("health"))
+    expect(answer).status(200, 503).that(
+        lambda a: not _LEAKS.search(a.text()), "the answer tells of secrets or quotes an internal error"
+    )
+
+
+@check(severity="P3", runbook="site-down", catches=["soft-404"], needs=["routes.unknown_page"], requests=1)
+def test_unknown_page_is_404(target, http):
+    """A page that does not exist is said not to exist."""
+    expect(http.get(target.route("unknown_page"))).status(404)
+
+
+class _Assets(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag in ("script", "img") and values.get("src"):
+            self.found.append(str(values["src"]))
+        if tag == "link" and values.get("href") and values.get("rel") in ("stylesheet", "icon", "preload"):
+            self.found.append(str(values["href"]))
+
+
+@check(runbook="site-down", catches=["asset-missing"], needs=["pages.home"], requests=8)
+def test_page_assets_load(target, http):
+    """Style sheets, scripts and images of the home page that are our own do load."""
+    page = http.get(target.page("home").path)
+    expect(page).status(200)
+    parser = _Assets()
+    parser.feed(page.text())
+    ours = {urljoin(page.url, a) for a in parser.found}
+    ours = sorted(a for a in ours if urlsplit(a).netloc == urlsplit(page.url).netloc)
+    if not ours:
+        undecided("the home page names no asset of its own host")
+    for asset in ours[:7]:
+        expect(http.get(asset)).status(200, 304)
+    ok(f"{len(ours[:7])} assets load", value=len(ours[:7]), unit="count")
+
+
+@check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["values.edge_header"], requests=1)
+def test_edge_region_is_recorded(target, http):
+    """The edge says which region served the request, so that a regional fault can be told from a general one."""
+    header = target.value("edge_header")
+    answer = http.get(target.page("home").path)
+    expect(answer).status(200).header(header, target.value("edge_region"))
+    note("region", (answer.header(header) or "").split("::")[0][:12])
+
+
+@check(
+    severity="P0",
+    runbook="uptime",
+    catches=["health-flaps"],
+    needs=["routes.health"],
+    objective="uptime",
+    requests=2,
+    samples=True,
+)
+def test_uptime_of_the_observed_window(target, sampler, objective):
+    """Of the moments that we looked at, the health endpoint answered in nearly all."""
+    seen = sampler.outcomes([target.route("health")], objective.objective)
+    objective.rate(seen.count - seen.errors, seen.count, what="uptime of the observed window")

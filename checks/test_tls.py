@@ -1,0 +1,75 @@
+"""TLS, redirects and headers: what stands between a visitor and the site."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from dialtone import check, expect, fail, note, ok, undecided
+from dialtone.probes import tls
+from dialtone.verdict import Unarmed
+
+
+def _certificate(target):
+    url = target.profile.tls_url or target.profile.base_url
+    if urlsplit(url).scheme != "https":
+        raise Unarmed("the profile has no tls_url and its base_url is not https")
+    seen = tls.inspect(url, ca_file=target.profile.ca_file)
+    if seen.days_left is None and seen.failure:
+        undecided(f"no certificate could be had: {seen.failure}")
+    return seen
+
+
+@check(severity="P1", runbook="site-down", catches=["cert-expiring"], objective="certificate_days", requests=2)
+def test_certificate_has_time_left(target, objective):
+    """The certificate does not run out before somebody can act."""
+    seen = _certificate(target)
+    objective.value(seen.days_left, what="the certificate is valid for", expires=str(seen.not_after))
+
+
+@check(severity="P0", runbook="site-down", catches=["cert-wrong-host"], requests=2)
+def test_certificate_chain_is_valid(target):
+    """A browser accepts the certificate: known authority, right name, not expired."""
+    seen = _certificate(target)
+    if not seen.valid:
+        fail(f"a browser would refuse the certificate: {seen.failure}")
+    note("protocol", seen.protocol)
+    ok(f"the certificate is valid for this name ({seen.protocol})")
+
+
+@check(severity="P2", runbook="security", catches=["plain-served"], requests=1)
+def test_plain_http_redirects_to_https(target, http):
+    """Whoever comes without TLS is sent to the same page with it."""
+    base = urlsplit(target.profile.base_url)
+    plain = target.profile.plain_url or (f"http://{base.hostname}" if base.scheme == "https" else None)
+    if plain is None:
+        raise Unarmed("the profile has no plain_url and its base_url is not https")
+    path = target.page("home").path
+    answer = http.get(f"{plain.rstrip('/')}{path}")
+    expect(answer).status(301, 302, 307, 308)
+    there = urlsplit(urljoin(answer.url, answer.header("location") or ""))
+    if there.scheme != "https" or there.path.rstrip("/") != path.rstrip("/"):
+        fail("the redirect does not lead to the same page over https")
+    ok("plain http leads to https")
+
+
+@check(severity="P2", runbook="security", catches=["headers-missing"], needs=["security_headers"], requests=1)
+def test_security_headers_are_set(target, http):
+    """The headers that keep browsers from being used against a visitor are there."""
+    base = target.profile.tls_url or target.profile.base_url
+    answer = http.get(f"{base.rstrip('/')}{target.page('home').path}")
+    expect(answer).status(200)
+    for name, pattern in target.profile.security_headers.items():
+        expect(answer).header(name, pattern)
+
+
+@check(
+    severity="P1", runbook="security", effect="provokes", catches=["origin-open"], needs=["routes.login"], requests=1
+)
+def test_foreign_origin_is_refused(target, http):
+    """A page of somebody else cannot send requests in a visitor's name."""
+    answer = http.post(
+        target.route("login"),
+        json={"email": f"{target.profile.marker}@example.com", "password": "x"},
+        headers={"origin": "https://dialtone-foreign.example"},
+    )
+    expect(answer).status(403)
