@@ -5,9 +5,9 @@ Started once per controller, gone afterwards whatever happens.
 
 from __future__ import annotations
 
-from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, Starting
+from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError
 
-__all__ = ["ATTACH_VARIABLE", "Sandbox", "SandboxError", "Starting", "sweep"]
+__all__ = ["ATTACH_VARIABLE", "Sandbox", "SandboxError", "sweep"]
 
 
 def sweep() -> list[str]:

@@ -39,7 +39,7 @@ class Sandbox:
     def __init__(self, state_file: Path, holder: _Holder | None = None) -> None:
         self.state_file = state_file
         self._holder = holder
-        self._state: dict[str, Any] = json.loads(state_file.read_text())
+        self._loaded: dict[str, Any] | None = None
 
     @classmethod
     def start(cls, app: Sequence[str] | None = None, *, progress: Callable[[str], None] | None = None) -> Sandbox:
@@ -48,7 +48,8 @@ class Sandbox:
         `app` is the command of the application, by default the one that comes with the suite; `progress` is told what
         is being done. With DIALTONE_SANDBOX set, attaches to that sandbox instead. Raises SandboxError.
         """
-        return cls.begin(app).wait(progress)
+        attached = os.environ.get(ATTACH_VARIABLE)
+        return cls.attach(attached) if attached else cls.begin(app).wait(progress)
 
     @classmethod
     def begin(
@@ -57,29 +58,54 @@ class Sandbox:
         *,
         standins: Sequence[str] | None = None,
         resident: bool = False,
-        attach: bool = True,
-    ) -> Starting:
-        """Start a sandbox without waiting for it.
+    ) -> Sandbox:
+        """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
 
-        `standins` is another command for the stand-ins; it gets `--config FILE` and prints `ready`. A `resident`
-        sandbox is one that `dialtone sandbox down` may take down.
+        In `app`, `{python}` stands for this Python. `standins` is another command for the stand-ins; it gets
+        `--config FILE` and prints `ready`. A `resident` sandbox is one that `dialtone sandbox down` may take down.
         """
-        attached = os.environ.get(ATTACH_VARIABLE) if attach else None
-        if attached:
-            return Starting(attached=Path(attached))
-        commands = {"app": list(app) if app else None, "standins": list(standins) if standins else None}
-        return Starting(holder=_Holder({**commands, "resident": resident}))
+        commands = {"app": _filled(app), "standins": _filled(standins)}
+        try:
+            holder = _Holder({**commands, "resident": resident})
+        except OSError as error:
+            raise SandboxError(f"the sandbox did not start: {error}") from error
+        return cls(holder.folder / "state.json", holder)
 
     @classmethod
-    def attach(cls, state_file: str | os.PathLike[str]) -> Sandbox:
-        """Use a sandbox that somebody else holds. Raises SandboxError when there is none."""
+    def attach(cls, state_file: str | os.PathLike[str], *, wait: bool = False) -> Sandbox:
+        """Use a sandbox that somebody else holds; with `wait` one that somebody else has begun to start.
+
+        Raises SandboxError when there is none.
+        """
         path = Path(state_file)
-        if not folders.is_live(path.parent):
-            raise SandboxError(f"no sandbox runs at {path}: unset {ATTACH_VARIABLE} to start one")
-        try:
-            return cls(path)
-        except (OSError, ValueError) as error:
-            raise SandboxError(f"{path} is not the state of a healthy sandbox: {error}") from error
+        deadline = time.monotonic() + (_ANSWER_BOUND if wait else 0.0)
+        seen = False
+        while not path.exists() or not folders.is_live(path.parent):
+            gone = seen and not path.parent.exists()
+            if gone or time.monotonic() >= deadline:
+                raise SandboxError(f"no sandbox runs at {path}: unset {ATTACH_VARIABLE} to start one")
+            seen = seen or path.parent.exists()
+            time.sleep(0.02)
+        return cls(path)
+
+    def wait(self, progress: Callable[[str], None] | None = None) -> Self:
+        """Return when the sandbox is healthy. Raises SandboxError with the reason; then nothing is left running."""
+        if self._holder is not None:
+            try:
+                self._holder.answer(progress)
+            except BaseException:
+                self._holder.stop()
+                raise
+        return self
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        if self._loaded is None:
+            try:
+                self._loaded = json.loads(self.state_file.read_text())
+            except (OSError, ValueError) as error:
+                raise SandboxError(f"{self.state_file} is not the state of a healthy sandbox: {error}") from error
+        return self._loaded
 
     @property
     def env(self) -> dict[str, str]:
@@ -89,7 +115,7 @@ class Sandbox:
     @property
     def run_id(self) -> str:
         """The name of the run."""
-        return str(self._state["run_id"])
+        return self.state_file.parent.name
 
     @property
     def admin_database_url(self) -> str:
@@ -98,13 +124,18 @@ class Sandbox:
 
     @property
     def defects_file(self) -> Path:
-        """The file with the JSON list of active defects; replace it atomically."""
+        """The file with the JSON list of active defects."""
         return Path(self._state["defects_file"])
 
     @property
     def ports(self) -> dict[str, int]:
         """The ports of 127.0.0.1 by name of the listener."""
         return dict(self._state["ports"])
+
+    @property
+    def seconds(self) -> float:
+        """How long the start took, from the supervisor's first step until everything was healthy."""
+        return float(self._state["seconds"])
 
     def problem(self) -> str | None:
         """What went wrong since the start, such as a part that ended with its last words; None if nothing did."""
@@ -133,28 +164,8 @@ class Sandbox:
         self.stop()
 
 
-class Starting:
-    """A sandbox on its way. Dropping it without `wait` or `stop` leaves it running until this process ends."""
-
-    def __init__(self, *, holder: _Holder | None = None, attached: Path | None = None) -> None:
-        self._holder = holder
-        self._attached = attached
-
-    def wait(self, progress: Callable[[str], None] | None = None) -> Sandbox:
-        """Return the healthy sandbox. Raises SandboxError with the reason; then nothing is left running."""
-        if self._attached is not None:
-            return Sandbox.attach(self._attached)
-        assert self._holder is not None
-        try:
-            return Sandbox(self._holder.answer(progress), self._holder)
-        except BaseException:
-            self._holder.stop()
-            raise
-
-    def stop(self) -> None:
-        """Give up the start."""
-        if self._holder is not None:
-            self._holder.stop()
+def _filled(command: Sequence[str] | None) -> list[str] | None:
+    return [word.replace("{python}", sys.executable) for word in command] if command else None
 
 
 class _Holder:
@@ -177,15 +188,15 @@ class _Holder:
             cwd="/",
             start_new_session=True,  # Ctrl-C reaches the controller only
         )
-        self._answer: Path | None = None
+        self._healthy = False
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it ended already; `answer` says why
             self._process.stdin.write(json.dumps({**order, "cwd": str(Path.cwd())}).encode() + b"\n")
 
-    def answer(self, progress: Callable[[str], None] | None) -> Path:
-        """The state file, when the sandbox is healthy."""
-        if self._answer is not None:
-            return self._answer
+    def answer(self, progress: Callable[[str], None] | None) -> None:
+        """Return when the sandbox is healthy."""
+        if self._healthy:
+            return
         assert self._process.stdout is not None
         descriptor, pending = self._process.stdout.fileno(), b""
         deadline = time.monotonic() + _ANSWER_BOUND
@@ -200,8 +211,8 @@ class _Holder:
             for line in lines:
                 message = json.loads(line)
                 if "ready" in message:
-                    self._answer = Path(message["ready"])
-                    return self._answer
+                    self._healthy = True
+                    return
                 if "error" in message:
                     raise SandboxError(f"the sandbox did not start: {message['error']}")
                 if progress:
