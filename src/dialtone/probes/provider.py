@@ -37,6 +37,17 @@ def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Ans
     return answer
 
 
+def access_token(target: Target, name: str) -> str:
+    """An access token of a provider, got with the prober's own refresh token; raises Refused or Undecided."""
+    provider = target.provider(name)
+    if provider.credential is None:
+        raise Unarmed(f"the profile has no providers.{name}.credential")
+    times = target.profile.timeouts
+    limits = Limits(times.connect, times.read, times.total, times.max_body)
+    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}) as client:
+        return _access_token(target, provider, client, name, target.secret(provider.credential))
+
+
 def _authority(target: Target, provider: Provider, client: Client, name: str) -> dict[str, str]:
     if provider.auth == "none" or provider.credential is None:
         return {}

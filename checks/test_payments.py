@@ -1,0 +1,95 @@
+"""Payment processing (P0): payments succeed, each once, and Stripe's own record of us is clean."""
+
+from __future__ import annotations
+
+import time
+
+from dialtone import check, eventually, expect, fail, ok, undecided
+from dialtone.template import fill
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    objective="payment_success",
+    catches=["payments-failing"],
+    needs=["database", "indicators.payment_success"],
+    requests=0,
+)
+def test_payment_success_rate(target, db, objective):
+    """Of the payments of the window, nearly all succeeded."""
+    seen = db.one(target.profile.indicators["payment_success"].sql)
+    objective.rate(int(seen["events"]), int(seen["samples"]), what="payments that succeeded")
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    catches=["stripe-endpoint-disabled"],
+    needs=["providers.stripe", "webhooks.stripe"],
+    proof="observed",
+    requests=0,
+)
+def test_stripe_endpoint_is_enabled(target, ask):
+    """Stripe still delivers to us: our endpoint is in its list, and not disabled."""
+    path = target.provider("stripe").endpoints
+    if path is None:
+        undecided("the profile names no list of endpoints")
+    answer = ask("stripe", path)
+    expect(answer).status(200)
+    route = target.webhook("stripe").route.rstrip("/")
+    host = target.profile.base_url.rstrip("/")
+    ours = [e for e in answer.json().get("data", []) if str(e.get("url", "")).rstrip("/") == f"{host}{route}"]
+    if not ours:
+        fail(f"Stripe has no webhook endpoint for {route} of this target")
+    if any(e.get("status") != "enabled" for e in ours):
+        fail(f"Stripe has disabled the webhook endpoint for {route}: events stop without an error anywhere")
+    ok("Stripe's endpoint is enabled")
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    objective="undelivered_age",
+    catches=["stripe-undelivered"],
+    needs=["providers.stripe"],
+    proof="observed",
+    requests=0,
+)
+def test_stripe_events_are_delivered(target, ask, objective):
+    """No event waits at Stripe for longer than a retry or two explains."""
+    path = target.provider("stripe").deliveries
+    if path is None:
+        undecided("the profile names no record of deliveries")
+    answer = ask("stripe", path)
+    expect(answer).status(200)
+    waiting = [e for e in answer.json().get("data", []) if e.get("pending_webhooks", 0)]
+    oldest = max((time.time() - float(e["created"]) for e in waiting), default=0.0) / 60
+    objective.value(oldest, what="minutes that the oldest undelivered event waits:", undelivered=len(waiting))
+
+
+@check(
+    severity="P1",
+    runbook="payments",
+    effect="costs",
+    catches=["fee-doubled", "stripe-key-revoked"],
+    needs=["webhooks.retell", "requests.book", "tenant", "providers.stripe", "values.stripe_charges"],
+    requests=1,
+)
+def test_booking_charges_once(target, book, tenant, ask):
+    """A booking is charged, and charged once: Stripe's own list of the customer's paid invoices has one."""
+    booking = book(tenant).must_have_worked()
+    path = fill(target.value("stripe_charges"), {"customer": tenant["stripe_customer_id"]})
+
+    def paid():
+        answer = ask("stripe", path)
+        expect(answer).status(200)
+        return [i for i in answer.json().get("data", []) if i.get("status") == "paid"]
+
+    seen = eventually(paid, lambda found: len(found) >= 1, within=target.profile.settle)
+    if not seen:
+        fail(f"the booking was not charged within {target.profile.settle:g} s")
+    seen = eventually(paid, lambda found: len(found) > 1, within=target.profile.quiet)
+    if len(seen) > 1:
+        fail(f"the booking was charged {len(seen)} times", value=len(seen), unit="count")
+    ok(f"booking of {booking.date} charged once", value=1, unit="count")
