@@ -1,0 +1,119 @@
+"""Database performance (P1): it answers, nothing blocks, nothing runs on, and there is room for more connections."""
+
+from __future__ import annotations
+
+from dialtone import check, fail, ok
+
+
+@check(
+    severity="P0",
+    runbook="database",
+    objective="connect_and_select",
+    catches=["db-slow-login"],
+    needs=["database"],
+    requests=0,
+)
+def test_database_answers(db, objective):
+    """A new connection and SELECT 1 take no longer than a request may wait; the better of two tries counts."""
+    tries = []
+    for _ in range(2):
+        connect, query = db.timed_select_one()
+        tries.append((connect + query) * 1000)
+        if tries[-1] <= (objective.objective.levels.target or 0):
+            break
+    objective.value(min(tries), what="connection and SELECT 1:", samples=len(tries))
+
+
+@check(severity="P1", runbook="database", needs=["database", "tables"], catches=["column-renamed"], requests=0)
+def test_tables_are_as_the_profile_names_them(target, db):
+    """Every table and column that the profile's SQL relies on exists, and may be read."""
+    rows = db.rows(
+        "SELECT table_name::text AS name, column_name::text AS col FROM information_schema.columns"
+        " WHERE table_schema = ANY (current_schemas(false))"
+    )
+    there = {(r["name"], r["col"]) for r in rows}
+    tables = {name for name, _ in there}
+    missing = [t for t in target.profile.tables if t not in tables]
+    missing += [f"{t}.{c}" for t, cs in target.profile.tables.items() if t in tables for c in cs if (t, c) not in there]
+    if missing:
+        fail(f"missing in the database: {', '.join(missing[:8])}", value=len(missing), unit="count")
+    ok(f"{len(target.profile.tables)} tables as named", value=len(target.profile.tables), unit="count")
+
+
+@check(
+    severity="P1",
+    runbook="database",
+    objective="lock_waits",
+    catches=["lock-waiting"],
+    needs=["database", "queries.lock_waits"],
+    requests=0,
+)
+def test_no_lock_waits(target, db, objective):
+    """Nobody waits for a lock for longer than a second."""
+    objective.value(float(db.value(target.query("lock_waits"))), what="sessions that wait for a lock:")
+
+
+@check(
+    severity="P1",
+    runbook="database",
+    objective="query_age",
+    catches=["long-query"],
+    needs=["database", "queries.query_age"],
+    requests=0,
+)
+def test_no_long_query(target, db, objective):
+    """No statement runs for longer than a statement should."""
+    objective.value(float(db.value(target.query("query_age"))), what="the oldest running statement is")
+
+
+@check(
+    severity="P2",
+    runbook="database",
+    objective="transaction_age",
+    catches=["idle-in-transaction"],
+    needs=["database", "queries.transaction_age"],
+    requests=0,
+)
+def test_no_idle_transaction(target, db, objective):
+    """No session sits in an open transaction doing nothing: it holds locks and stops the clean-up."""
+    objective.value(float(db.value(target.query("transaction_age"))), what="the oldest idle transaction is")
+
+
+@check(
+    severity="P1",
+    runbook="database",
+    objective="connections_in_use",
+    catches=["connections-leak"],
+    needs=["database", "queries.connections_in_use"],
+    requests=0,
+)
+def test_connections_in_use(target, db, objective):
+    """There is room for more connections."""
+    objective.value(float(db.value(target.query("connections_in_use"))), what="connections in use:")
+
+
+@check(
+    severity="P2",
+    runbook="database",
+    objective="statement_time",
+    catches=["slow-statement"],
+    needs=["database", "queries.statement_time"],
+    requests=0,
+)
+def test_no_slow_statement(target, db, objective):
+    """The slowest statement is still a quick one (mean of its executions)."""
+    objective.value(float(db.value(target.query("statement_time"))), what="the slowest statement takes")
+
+
+@check(
+    severity="P2",
+    runbook="database",
+    objective="webhook_lag_p95",
+    catches=["webhook-lag"],
+    needs=["database", "indicators.webhook_lag"],
+    requests=0,
+)
+def test_webhook_lag(target, db, objective):
+    """Webhook events are processed soon after they arrive."""
+    rows = db.rows(target.profile.indicators["webhook_lag"].sql)
+    objective.quantile([float(r["value"]) for r in rows], what="p95 of the time from arrival to processing:")

@@ -1,0 +1,125 @@
+"""Security: who must not get in does not, and nobody reads what belongs to another tenant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from conftest import pick
+
+from dialtone import check, expect, fail, ok, undecided
+from dialtone.template import body, fill
+
+_JSON = {"content-type": "application/json"}
+_ACCOUNTS = ["routes.register", "requests.register", "routes.appointment_create", "routes.appointment", "requests.appointment"]
+
+
+@check(
+    severity="P1",
+    runbook="security",
+    effect="provokes",
+    catches=["login-500"],
+    needs=["routes.login", "requests.login"],
+    requests=2,
+)
+def test_login_refuses_wrong_password(target, http, run):
+    """A wrong password is refused, and a broken request is called broken: neither gets in nor breaks anything."""
+    wrong = http.post(target.route("login"), content=body(target.request("login"), {"run": run.token}), headers=_JSON)
+    expect(wrong).status(400, 401, 403, 422)
+    broken = http.post(target.route("login"), content=b'{"email": ', headers=_JSON)
+    expect(broken).status(400, 401, 422)
+
+
+def _appointment(target, http, session, caller="+15005550009"):
+    day = (datetime.now(UTC) + timedelta(days=4)).strftime("%Y-%m-%d")
+    answer = http.post(
+        target.route("appointment_create"),
+        content=body(target.request("appointment"), {"caller": caller, "date": day, "time": "09:00"}),
+        headers=session,
+    )
+    tree = answer.json() if answer.ok else {}
+    found = pick(tree, target.field("appointment_id", "appointment.id"))
+    if not found:
+        undecided(f"no appointment could be made (status {answer.status})")
+    return fill(target.route("appointment"), {"id": found})
+
+
+@check(
+    severity="P0",
+    runbook="security",
+    effect="writes",
+    catches=["appointments-open"],
+    needs=_ACCOUNTS,
+    requests=4,
+)
+def test_appointments_need_a_token(target, sign_up, callers):
+    """Without a token nobody reads an appointment."""
+    http, session = sign_up("owner")
+    where = _appointment(target, http, session)
+    answer = callers("stranger").get(where)
+    if answer.ok:
+        fail("an appointment can be read without a token")
+    expect(answer).status(401, 403, 404)
+
+
+@check(
+    severity="P0",
+    runbook="security",
+    effect="writes",
+    catches=["tenant-leak"],
+    needs=_ACCOUNTS,
+    requests=6,
+)
+def test_tenants_cannot_read_each_other(target, sign_up):
+    """The token of one business does not open the appointments of another (two synthetic ones)."""
+    http, session = sign_up("owner")
+    where = _appointment(target, http, session)
+    other, other_session = sign_up("other")
+    answer = other.get(where, headers=other_session)
+    if answer.ok:
+        fail("one business can read the appointments of another")
+    if answer.status == 401:
+        undecided("the other business' own token was not accepted")
+    expect(answer).status(403, 404)
+
+
+@check(
+    severity="P1",
+    runbook="calls",
+    effect="writes",
+    catches=["patch-lost"],
+    needs=[*_ACCOUNTS, "requests.appointment_change"],
+    requests=6,
+)
+def test_appointment_can_be_changed(target, sign_up):
+    """A change of an appointment that the application confirms is there when it is read again."""
+    http, session = sign_up("owner")
+    where = _appointment(target, http, session)
+    changed = http.patch(
+        where, content=body(target.request("appointment_change"), {"time": "14:30"}), headers=session
+    )
+    if changed.status == 401:
+        undecided("the token of the new business was not accepted")
+    expect(changed).status(200, 204)
+    again = http.get(where, headers=session)
+    expect(again).status(200)
+    if "14:30" not in again.text():
+        fail("the change was confirmed and is lost")
+    http.delete(where, headers=session)
+    ok("the change is kept")
+
+
+@check(
+    severity="P1",
+    runbook="security",
+    effect="provokes",
+    catches=["cron-open"],
+    needs=["routes.own_monitor"],
+    requests=2,
+)
+def test_cron_needs_its_secret(target, http):
+    """Nobody but the scheduler starts the background jobs."""
+    for headers in ({}, {"authorization": "Bearer dialtone-wrong"}):
+        answer = http.get(target.route("own_monitor"), headers=headers)
+        if answer.ok:
+            fail("a background job can be started without its secret")
+        expect(answer).status(401, 403, 404)
