@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from dialtone import undecided
-
-
-def pick(tree: Any, name: str) -> Any:
-    """A field of a JSON answer, dotted for nested ones; None when it is not there."""
-    for part in name.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree
+from dialtone import pick, undecided
+from dialtone.template import body
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,6 @@ def sign_up(target, callers, run):  # type: ignore[no-untyped-def]
     """`sign_up("first")`: a synthetic owner; returns a caller and the headers of its session."""
 
     def make(name: str) -> tuple[Any, dict[str, str]]:
-        from dialtone.template import body
-
         http = callers(name)
         values = {"name": name, "run": run.token, "marker": run.marker, "phone": "+1500" + run.id()[-7:].translate(_DIGITS)}
         values = {**values, "name": f"{name}-{run.id()[-6:]}"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from conftest import pick
-
-from dialtone import check, expect, fail, ok, undecided
+from dialtone import check, expect, fail, ok, pick, undecided
 from dialtone.template import body, fill
 
 _JSON = {"content-type": "application/json"}

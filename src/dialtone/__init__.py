@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["check", "eventually", "expect", "experiment", "fail", "note", "ok", "undecided"]
+__all__ = ["check", "eventually", "expect", "experiment", "fail", "note", "ok", "pick", "undecided"]
 
 if TYPE_CHECKING:
+    from dialtone.assertions import expect, note, pick
     from dialtone.judging import check, experiment, fail, ok, undecided
-    from dialtone.assertions import expect, note
     from dialtone.probes.journal import eventually
 
 _HOME = {
@@ -23,6 +23,7 @@ _HOME = {
     "undecided": "dialtone.judging",
     "expect": "dialtone.assertions",
     "note": "dialtone.assertions",
+    "pick": "dialtone.assertions",
     "eventually": "dialtone.probes.journal",
 }
 

@@ -165,3 +165,10 @@ class expect:  # noqa: N801 - reads as a verb: expect(answer).status(200)
 def note(name: str, value: Any) -> None:
     """Keep a masked fact as evidence of the running check."""
     running().notes[name] = value
+
+
+def pick(tree: Any, name: str) -> Any:
+    """A field of a JSON answer by its dotted name (`appointment.id`); None when it is not there."""
+    for part in name.split("."):
+        tree = tree.get(part) if isinstance(tree, dict) else None
+    return tree

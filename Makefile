@@ -1,0 +1,50 @@
+# `make check` and `make test` are all that a new user needs; everything else is for those who work on the suite.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DONE   := $(VENV)/.installed
+
+.PHONY: check test chaos defects lint types bench ci clean help
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(DONE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.11 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'; \
+	elif $(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null; then \
+	  $(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'; \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'; \
+	fi
+	@touch $(DONE)
+
+check: $(DONE) ## everything from nothing: environment, a local deployment, all checks, a verdict for each
+	@rm -rf build/allure-results
+	@$(BIN)/pytest checks -n 2 -q --alluredir build/allure-results $(ARGS)
+
+test: $(DONE) ## the suite's own tests
+	@$(BIN)/pytest tests -q $(ARGS)
+
+chaos: $(DONE) ## the experiments, against a local deployment
+	@$(BIN)/pytest chaos -q $(ARGS)
+
+defects: $(DONE) ## switch every known defect on in turn: each has to be found, by the checks that claim it
+	@$(BIN)/dialtone defects $(ARGS)
+
+lint: $(DONE) ## ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DONE) ## mypy, strict
+	@$(BIN)/mypy
+
+bench: $(DONE) ## all measurements at full length
+	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench $(ARGS) || exit 1; done
+
+clean: ## remove what was built
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,79 @@
+"""The command `dialtone`: everything around a run of checks that is not pytest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dialtone import __version__
+from dialtone.plugin import find_config
+
+_EPILOG = """\
+checks and experiments themselves are run by pytest:
+  pytest checks                        all checks against the sandbox, which is started for the run
+  pytest checks --target production    the same checks against production, as far as its profile allows
+  pytest chaos                         the experiments
+exit codes of such a run: 0 nothing worse than degraded, 1 breach or critical, 2 to 5 pytest's own, 10 a check itself
+failed, 11 offline, 12 a P0 check was refused, 13 nothing was judged, 14 an experiment was inconclusive
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, with a sub-command for each thing that can be done."""
+    top = argparse.ArgumentParser(
+        prog="dialtone",
+        description="Synthetic checks and chaos experiments for a live service.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"dialtone {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    profile = commands.add_parser(
+        "profile",
+        help="read a target's profile and say what is armed",
+        description="Reads a profile and the environment as a run would, without a request, and says what is missing.",
+    )
+    profile.add_argument("target", help="name of the target in the profile file")
+    profile.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
+    profile.set_defaults(run=_profile)
+    from dialtone.sandbox import commands as sandbox
+
+    sandbox.add_parser(commands)
+    return top
+
+
+def _profile(args: argparse.Namespace) -> int:
+    from dialtone.target import ProfileError, load
+
+    path = args.config or find_config()
+    if path is None:
+        print("no dialtone.toml here or above: name one with --config", file=sys.stderr)
+        return 4
+    try:
+        target = load(path, args.target, os.environ)
+    except ProfileError as wrong:
+        print(wrong, file=sys.stderr)
+        return 4
+    print(f"{target.name}: {target.profile.kind}, {target.profile.base_url}")
+    print(f"effects: {', '.join(sorted(target.effects))}")
+    for fence in target.fenced:
+        print(f"fenced, only reads: {fence}")
+    for name, variable in sorted(target.profile.credentials.items()):
+        print(f"  {'set    ' if name in target.credentials else 'missing'}  {name}  ({variable})")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. Ctrl-C ends it with 130."""
+    args = parser().parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
