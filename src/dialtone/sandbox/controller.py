@@ -80,11 +80,11 @@ class Sandbox:
         path = Path(state_file)
         deadline = time.monotonic() + (_ANSWER_BOUND if wait else 0.0)
         seen = False
-        while not path.exists() or not folders.is_live(path.parent):
-            gone = seen and not path.parent.exists()
-            if gone or time.monotonic() >= deadline:
+        while not ((live := folders.is_live(path.parent)) and path.exists()):
+            gone = seen and not live
+            if gone or path.exists() or time.monotonic() >= deadline:
                 raise SandboxError(f"no sandbox runs at {path}: unset {ATTACH_VARIABLE} to start one")
-            seen = seen or path.parent.exists()
+            seen = seen or live
             time.sleep(0.02)
         return cls(path)
 

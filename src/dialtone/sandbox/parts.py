@@ -64,13 +64,19 @@ class Part:
             data = os.read(self.output, 65_536)
         except BlockingIOError:
             return True
-        if not self.ready:
-            *lines, self._pending = (self._pending + data).split(b"\n")
-            self._pending = self._pending[-4096:]
-            self.ready = any(line.strip() == b"ready" for line in lines)
-        with self.log.open("ab") as log:
-            log.write(data)
+        kept = data if self.ready else self._look_for_ready(data)
+        if kept:
+            with self.log.open("ab") as log:
+                log.write(kept)
         return bool(data)
+
+    def _look_for_ready(self, data: bytes) -> bytes:
+        """Notice the line `ready`; answers what else was said, in whole lines."""
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        self._pending = self._pending[-4096:]
+        others = [line for line in lines if line.strip() != b"ready"]
+        self.ready = len(others) < len(lines)
+        return b"".join(line + b"\n" for line in others)
 
     def tail(self) -> str:
         """The last lines of its log, as they are: whoever shows them masks secrets first."""

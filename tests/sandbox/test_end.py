@@ -1,0 +1,165 @@
+"""However a sandbox ends, nothing is left; what a killed one left is swept by the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sandbox.conftest import HOLDER, PART, begin, command, eventually, leftovers, listens
+
+from dialtone.sandbox import Sandbox, SandboxError, sweep
+from dialtone.sandbox.processes import of_run, send, start_time
+
+
+class Controller:
+    """A sandbox that is held by another process."""
+
+    def __init__(self, misbehaviour: str = "") -> None:
+        arguments = [str(PART), *filter(None, [misbehaviour])]
+        self.process = subprocess.Popen([sys.executable, str(HOLDER), *arguments], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.state_file = Path(self.process.stdout.readline().strip())
+        self.run_id = self.state_file.parent.name
+
+    def wait(self) -> dict[str, Any]:
+        """The state of the healthy sandbox."""
+        assert self.process.stdout is not None
+        state: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return state
+
+    def kill(self) -> None:
+        """End it without giving it a chance to clean up."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def _shared_memory() -> set[str]:
+    segments = Path("/proc/sysvipc/shm")
+    lines = segments.read_text().splitlines()[1:] if segments.exists() else []
+    files = os.listdir("/dev/shm") if Path("/dev/shm").exists() else []  # noqa: PTH208 - names are all that is wanted
+    return {line.split()[1] for line in lines} | {name for name in files if name.startswith("PostgreSQL")}
+
+
+def test_stop_leaves_nothing_and_is_idempotent(root: Path) -> None:
+    """After `stop` there is no process, no listener and no folder; two sandboxes do not know of each other."""
+    before = _shared_memory()
+    one, other = begin(), begin()
+    one.wait()
+    other.wait()
+    assert not set(one.ports.values()) & set(other.ports.values())
+    assert not set(one.env.values()) & set(other.env.values())
+    ports = one.ports
+    one.stop()
+    one.stop()
+    assert leftovers(one.run_id, root, ports) == []
+    assert one.problem() == "the sandbox is gone"
+    assert other.problem() is None
+    assert listens(other.ports["postgres"])
+    ports = other.ports
+    other.stop()
+    assert leftovers(other.run_id, root, ports) == []
+    assert _shared_memory() <= before
+
+
+def test_killed_controller_leaves_nothing(root: Path) -> None:
+    """The supervisor sees the end of its pipe; a child that ignores SIGTERM is ended all the same."""
+    controller = Controller("has-a-stubborn-child")
+    ports = controller.wait()["ports"]
+    controller.kill()
+    assert eventually(lambda: not leftovers(controller.run_id, root, ports), 8)
+
+
+def test_controller_killed_during_the_start_leaves_nothing(root: Path) -> None:
+    """The database is being created: initdb and its children end too."""
+    controller = Controller()
+    assert eventually(lambda: (controller.state_file.parent / "postgres" / "PG_VERSION").exists())
+    controller.kill()
+    assert eventually(lambda: not leftovers(controller.run_id, root, {}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere parts outlive a killed supervisor until the next sweep")
+def test_sweep_removes_what_a_killed_supervisor_left(root: Path) -> None:
+    """Controller and supervisor are killed together: the kernel ends the parts, the next command removes the folder."""
+    before = _shared_memory()
+    controller = Controller("has-a-stubborn-child")
+    state = controller.wait()
+    controller.process.kill()
+    send(state["supervisor"][0], signal.SIGKILL)
+    controller.kill()
+    assert eventually(lambda: not listens(state["ports"]["postgres"]))
+    assert (root / controller.run_id).exists()
+    assert sweep() == [controller.run_id]
+    assert leftovers(controller.run_id, root, state["ports"]) == []
+    assert _shared_memory() <= before
+
+
+def test_sweep_spares_the_living(root: Path) -> None:
+    """A run whose supervisor lives is not touched by another one's sweep."""
+    controller = Controller()
+    state = controller.wait()
+    assert sweep() == []
+    assert listens(state["ports"]["edge"])
+    controller.kill()
+    assert eventually(lambda: not leftovers(controller.run_id, root, state["ports"]))
+
+
+def test_supervisor_killed_alone(root: Path) -> None:
+    """The controller notices, and its own `stop` removes what is left."""
+    sandbox = begin().wait()
+    ports = sandbox.ports
+    send(sandbox._state["supervisor"][0], signal.SIGKILL)
+    assert eventually(lambda: sandbox.problem() == "the sandbox is gone")
+    sandbox.stop()
+    assert leftovers(sandbox.run_id, root, ports) == []
+
+
+def test_part_that_dies_at_the_start_is_named_with_its_last_words(root: Path) -> None:
+    """The reason is in the message, secrets are not, and nothing is left."""
+    sandbox = begin("dies")
+    with pytest.raises(SandboxError, match=r"application ended with exit code 1; its last lines:\ncannot") as told:
+        sandbox.wait()
+    message = str(told.value)
+    assert message.count("‹secret›") == 2
+    assert "sk_test_" not in message
+    assert leftovers(sandbox.run_id, root, {}) == []
+
+
+def test_part_that_dies_later_is_a_problem(root: Path) -> None:
+    """A check that sees refused connections can say why."""
+    with begin().wait() as sandbox:
+        application = json.loads((sandbox.state_file.parent / "processes.json").read_text())["application"][0]
+        send(application, signal.SIGKILL)
+        assert eventually(lambda: sandbox.problem() is not None)
+        assert sandbox.problem() == "application was killed by SIGKILL and said nothing"
+
+
+def test_command_that_does_not_exist(root: Path) -> None:
+    """The command is named."""
+    with pytest.raises(SandboxError, match=r"application cannot be started: .*no-such-command"):
+        Sandbox.begin(["no-such-command"], standins=command()).wait()
+
+
+def test_port_taken_meanwhile_is_tried_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody took a port between the choice and the start: the whole start is made again, once."""
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    with begin("finds-its-port-taken-once").wait(said.append) as sandbox:
+        assert sandbox.problem() is None
+    assert "a port was taken meanwhile, starting again with others" in said
+
+
+def test_start_time_tells_a_reused_pid() -> None:
+    """A pid with another start time is another process; a process that ended has none."""
+    assert start_time(os.getpid()) == start_time(os.getpid())
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert start_time(ended.pid) is None
+    assert of_run("run-00000000", Path("/nonexistent")) == []
