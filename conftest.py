@@ -1,5 +1,84 @@
-"""Nothing has to be configured here: the pytest plugin `dialtone` brings options and fixtures by its entry point.
+"""What checks and experiments share: book an appointment as the voice agent does, sign up as an owner does.
 
-The file marks the top of the suite, so that checks/, chaos/ and tests/ share one root whatever folder pytest is
-started from.
-"""
+Policy of this suite, free of mechanism; fixtures of the engine come from the plugin `dialtone`.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dialtone import pick, undecided
+from dialtone.template import body
+
+
+@dataclass(frozen=True)
+class Booking:
+    """A booking that the voice agent asked for."""
+
+    tenant: Mapping[str, Any]
+    answer: Any
+    success: bool
+    appointment_id: str | None
+    date: str
+    time: str
+    caller: str
+
+    def must_have_worked(self) -> Booking:
+        """Go on only if the application says that it booked; that it does is asserted by `booking_is_stored`."""
+        if not self.success or not self.appointment_id:
+            undecided(f"the tool call booked nothing (status {self.answer.status}); see booking_is_stored")
+        return self
+
+
+@pytest.fixture
+def book(hook, target, run):  # type: ignore[no-untyped-def]
+    """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
+
+    def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
+        retell = hook("retell", tenant)
+        date = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%d")
+        caller = "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]
+        event = retell.event(
+            text=target.request("book"), call_id=run.id("call_"), date=date, time=time, caller=caller
+        )
+        answer = retell.send(event)
+        tree = answer.json() if answer.ok else {}
+        return Booking(
+            tenant,
+            answer,
+            pick(tree, target.field("booking_success", "success")) is True,
+            pick(tree, target.field("booking_id", "appointment_id")),
+            date,
+            time,
+            caller,
+        )
+
+    return make
+
+
+@pytest.fixture
+def sign_up(target, callers, run):  # type: ignore[no-untyped-def]
+    """`sign_up("first")`: a synthetic owner; returns a caller and the headers of its session."""
+
+    def make(name: str) -> tuple[Any, dict[str, str]]:
+        http = callers(name)
+        values = {"name": name, "run": run.token, "marker": run.marker, "phone": "+1500" + run.id()[-7:].translate(_DIGITS)}
+        values = {**values, "name": f"{name}-{run.id()[-6:]}"}
+        answer = http.post(
+            target.route("register"),
+            content=body(target.request("register"), values),
+            headers={"content-type": "application/json"},
+        )
+        token = pick(answer.json() if answer.ok else {}, target.field("token", "token"))
+        if not token:
+            undecided(f"no account could be had (register answered {answer.status})")
+        return http, {"authorization": f"Bearer {token}", "content-type": "application/json"}
+
+    return make
+
+
+_DIGITS: Callable[..., Any] = str.maketrans("abcdef-", "0123456")  # type: ignore[assignment]

@@ -21,6 +21,7 @@ from dialtone.target import Target
 from dialtone.verdict import Finding, Unarmed
 
 if TYPE_CHECKING:
+    from dialtone.drill import Story
     from dialtone.http import Answer
     from dialtone.probes.caller import Caller
     from dialtone.probes.database import Database
@@ -221,3 +222,11 @@ def ask(target: Target, reach: Reach) -> Callable[..., Answer]:
     from dialtone.probes.provider import ask
 
     return lambda name, path=None: ask(target, reach, name, path)
+
+
+@pytest.fixture
+def story(journal: Journal) -> Story:
+    """The steps of an experiment: `steady`, `fault`, `fallback`, `alert`, `recovered`."""
+    from dialtone.drill import Story
+
+    return Story(journal)
