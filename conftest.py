@@ -1,6 +1,7 @@
 """What checks and experiments share: book an appointment as the voice agent does, sign up as an owner does.
 
 Policy of this suite, free of mechanism; fixtures of the engine come from the plugin `dialtone`.
+"""
 
 from __future__ import annotations
 
