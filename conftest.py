@@ -43,9 +43,7 @@ def book(hook, target, run):  # type: ignore[no-untyped-def]
         retell = hook("retell", tenant)
         date = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%d")
         caller = "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]
-        event = retell.event(
-            text=target.request("book"), call_id=run.id("call_"), date=date, time=time, caller=caller
-        )
+        event = retell.event(text=target.request("book"), call_id=run.id("call_"), date=date, time=time, caller=caller)
         answer = retell.send(event)
         tree = answer.json() if answer.ok else {}
         return Booking(
@@ -67,7 +65,12 @@ def sign_up(target, callers, run):  # type: ignore[no-untyped-def]
 
     def make(name: str) -> tuple[Any, dict[str, str]]:
         http = callers(name)
-        values = {"name": name, "run": run.token, "marker": run.marker, "phone": "+1500" + run.id()[-7:].translate(_DIGITS)}
+        values = {
+            "name": name,
+            "run": run.token,
+            "marker": run.marker,
+            "phone": "+1500" + run.id()[-7:].translate(_DIGITS),
+        }
         values = {**values, "name": f"{name}-{run.id()[-6:]}"}
         answer = http.post(
             target.route("register"),

@@ -22,17 +22,15 @@ def test_booking_survives_a_revoked_grant(story, tenants, book, journal, db, tar
     story.steady("a booking reaches the calendar", lambda: _in_calendar(book(connected(), time="09:00"), db, target))
 
     refused = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
-    with story.fault("Google answers invalid_grant", provider="google_oauth", path="/token", status=400, body=refused, ttl=30):
+    with story.fault(
+        "Google answers invalid_grant", provider="google_oauth", path="/token", status=400, body=refused, ttl=30
+    ):
         tenant = connected(life="-60")
         booking = book(tenant, time="10:00")
         story.fallback("the caller gets the appointment", booking.success)
         story.fallback(
             "the owner is asked to reconnect",
-            bool(
-                eventually(
-                    lambda: db.value(target.query("reconnect_asked"), {"id": tenant["id"]}), bool, within=5
-                )
-            ),
+            bool(eventually(lambda: db.value(target.query("reconnect_asked"), {"id": tenant["id"]}), bool, within=5)),
         )
         tries = [r for r in journal.requests(provider="google_oauth") if r["status"] == 400]
         story.fallback("Google is not asked again and again", 1 <= len(tries) <= 2)

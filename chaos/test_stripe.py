@@ -7,7 +7,7 @@ from dialtone import eventually, experiment
 
 @experiment(runbook="external-apis", severity="P0", needs=["webhooks.retell", "tenant", "journal", "requests.book"])
 def test_booking_survives_stripe_being_down(story, tenants, book, journal, db, target):
-    """While Stripe answers 503 a call still books; the team hears of the failed fee; afterwards bookings are charged."""
+    """While Stripe answers 503 a call still books; the team hears of the failed fee; later bookings are charged."""
     story.steady("a booking works and is charged", lambda: _charged(book(tenants(), time="09:00"), journal))
 
     with story.fault("Stripe answers 503", provider="stripe", path="/v1/*", status=503, ttl=30):

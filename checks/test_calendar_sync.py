@@ -27,7 +27,9 @@ def test_calendar_sync_rate(target, db, objective):
 
 def _connected(target, tenants, run, *, life, credential="google_refresh_token", access="ya29.dialtone-expired"):
     """A tenant whose calendar is connected and whose access token has `life` seconds left."""
-    refresh = f"{target.secret(credential)}-{run.id()}" if credential != "google_refresh_token" else target.secret(credential)
+    refresh = (
+        f"{target.secret(credential)}-{run.id()}" if credential != "google_refresh_token" else target.secret(credential)
+    )
     return tenants(connected="true", access_token=access, refresh_token=refresh, token_life=str(life))
 
 
@@ -122,9 +124,7 @@ def test_rotated_token_is_kept(target, tenants, book, db, run):
     booking = book(tenant).must_have_worked()
     if not (_synced(target, db, booking) or {}).get("event_id"):
         undecided("the appointment did not reach the calendar; see booking_reaches_the_calendar")
-    row = eventually(
-        lambda: _tokens(target, db, tenant), lambda r: r["refresh"] != before, within=target.profile.quiet
-    )
+    row = eventually(lambda: _tokens(target, db, tenant), lambda r: r["refresh"] != before, within=target.profile.quiet)
     if row["refresh"] == before:
         fail("the rotated refresh token was dropped: the calendar disconnects at the next refresh")
     ok("the rotated refresh token is kept")
@@ -224,9 +224,7 @@ def test_unsynced_appointment_is_synchronised_later(target, tenants, http, db, r
         target.query("unsynced_appointment"),
         {"id": tenant["id"], "caller": target.value("caller"), "marker": run.marker},
     )[0]
-    answer = http.get(
-        target.route("jobs"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"}
-    )
+    answer = http.get(target.route("jobs"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"})
     expect(answer).status(200, 202)
     found = eventually(
         lambda: db.one(target.query("appointment"), {"appointment_id": row["appointment_id"]}),

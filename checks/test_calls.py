@@ -231,9 +231,11 @@ def test_booking_survives_a_slow_calendar(target, tenants, book, run):
     took = booking.answer.phases.total or 0.0
     limit = float(target.profile.values.get("tool_patience", "6"))
     if booking.answer.failure or took > limit:
-        fail(f"the tool call took {took:.1f} s while the calendar was slow: the caller hears silence", value=took, unit="s")
+        fail(
+            f"the tool call took {took:.1f} s while the calendar was slow: the caller hears silence",
+            value=took,
+            unit="s",
+        )
     if not booking.success:
         undecided("the tool call booked nothing; see booking_is_stored")
     ok(f"booked in {took:.1f} s while the calendar was slow", value=took, unit="s")
-
-

@@ -13,14 +13,17 @@ def _flags(tree: Any) -> Iterator[tuple[str, bool]]:
     if not isinstance(tree, dict):
         return
     for key, value in tree.items():
-        if isinstance(value, dict) and not any(isinstance(value.get(k), bool) for k in ("set", "present", "configured")):
+        if isinstance(value, dict) and not any(
+            isinstance(value.get(k), bool) for k in ("set", "present", "configured")
+        ):
             yield from _flags(value)
         elif isinstance(value, list) and "missing" in str(key).lower():
             yield from ((str(name), False) for name in value)
         elif str(key).isupper():
+            said = value
             if isinstance(value, dict):
-                value = next(value[k] for k in ("set", "present", "configured") if isinstance(value.get(k), bool))
-            yield str(key), value is True or str(value).lower() in ("set", "true", "ok", "present", "configured", "yes")
+                said = next(value[k] for k in ("set", "present", "configured") if isinstance(value.get(k), bool))
+            yield str(key), said is True or str(said).lower() in ("set", "true", "ok", "present", "configured", "yes")
 
 
 @check(

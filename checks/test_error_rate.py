@@ -25,9 +25,7 @@ def test_error_rate_of_the_probe(target, sampler, objective):
 
 
 def _metrics(target, http):
-    answer = http.get(
-        target.route("own_monitor"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"}
-    )
+    answer = http.get(target.route("own_monitor"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"})
     expect(answer).status(200, 503)
     return answer.json()
 

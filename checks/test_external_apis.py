@@ -38,5 +38,3 @@ def test_telnyx_deliveries_succeed(target, ask, objective):
     known = [d for d in answer.json().get("data", []) if d.get("status") in ("delivered", "failed")]
     failed = sum(d["status"] == "failed" for d in known)
     objective.rate(failed, len(known), what="webhook deliveries that failed")
-
-

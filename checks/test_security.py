@@ -8,7 +8,13 @@ from dialtone import check, expect, fail, ok, pick, undecided
 from dialtone.template import body, fill
 
 _JSON = {"content-type": "application/json"}
-_ACCOUNTS = ["routes.register", "requests.register", "routes.appointment_create", "routes.appointment", "requests.appointment"]
+_ACCOUNTS = [
+    "routes.register",
+    "requests.register",
+    "routes.appointment_create",
+    "routes.appointment",
+    "requests.appointment",
+]
 
 
 @check(
@@ -92,9 +98,7 @@ def test_appointment_can_be_changed(target, sign_up):
     """A change of an appointment that the application confirms is there when it is read again."""
     http, session = sign_up("owner")
     where = _appointment(target, http, session)
-    changed = http.patch(
-        where, content=body(target.request("appointment_change"), {"time": "14:30"}), headers=session
-    )
+    changed = http.patch(where, content=body(target.request("appointment_change"), {"time": "14:30"}), headers=session)
     if changed.status == 401:
         undecided("the token of the new business was not accepted")
     expect(changed).status(200, 204)

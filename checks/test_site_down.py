@@ -67,7 +67,8 @@ def test_health_is_fresh(target, http):
 _LEAKS = re.compile(
     r"(password|secret|api[_-]?key|token)s?\"?\s*:\s*(true|\"(set|present|configured)|\{)"
     r"|[A-Z0-9_]{3,}_(KEY|SECRET|TOKEN|URL)\"?\s*:"
-    r"|relation \\?\"|does not exist|ECONNREFUSED|connection refused|PGRST\d|SQLSTATE|password authentication|at \w+ \(",
+    r"|relation \\?\"|does not exist|ECONNREFUSED|connection refused|PGRST\d|SQLSTATE|password authentication"
+    r"|\bat \w+ \(",
     re.IGNORECASE,
 )
 

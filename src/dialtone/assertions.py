@@ -1,4 +1,4 @@
-"""`expect(answer)`: the assertions of a check on one HTTP answer, chained, each with a reason that a tired person reads.
+"""`expect(answer)`: the assertions of a check on one HTTP answer, chained, each with a reason for a tired person.
 
 Reasons name statuses, header names and keys; they never quote what the target answered, because that may be a
 customer's data.
@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from dialtone.judging import fail, ok, running
 from dialtone.http import Answer, BadBody
+from dialtone.judging import fail, ok, running
 from dialtone.redact import shape
 from dialtone.verdict import Refused
 
@@ -73,7 +73,7 @@ def describe(answer: Answer) -> dict[str, Any]:
     return facts
 
 
-class expect:  # noqa: N801 - reads as a verb: expect(answer).status(200)
+class expect:
     """Assertions on one answer; each returns itself, so that they chain, and each counts as a judgement."""
 
     def __init__(self, answer: Answer) -> None:

@@ -22,15 +22,27 @@ def tail(k: int, n: int, rate: float) -> float:
         return 1.0
     if rate >= 1.0:
         return 0.0
-    log_p, log_q = math.log(rate), math.log1p(-rate)
-    total = math.lgamma(n + 1)
-    return min(
-        1.0,
-        math.fsum(
-            math.exp(total - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
-            for i in range(k + 1)
-        ),
+    if k > n * rate:
+        return max(0.0, 1.0 - _falling(n - k - 1, n, 1 - rate))
+    return min(1.0, _falling(k, n, rate))
+
+
+def _falling(k: int, n: int, rate: float) -> float:
+    """The tail for `k` below the mean: its terms fall from `k` downwards, so those that do not matter are left out."""
+    odds = (1 - rate) / rate
+    term = math.exp(
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * math.log(rate)
+        + (n - k) * math.log1p(-rate)
     )
+    total = 0.0
+    while k >= 0 and term > total * 1e-15:
+        total += term
+        term *= k / (n - k + 1) * odds
+        k -= 1
+    return total
 
 
 def _solve(k: int, n: int, probability: float) -> float:
@@ -76,7 +88,8 @@ def quantile(values: Sequence[float], q: float) -> float:
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
-    return ordered[max(0, math.ceil(q * len(ordered)) - 1)]
+    rank = math.ceil(round(q * len(ordered), 9))  # 0.07 of 100 is 7, and 7.000000000000001 in binary
+    return ordered[max(0, rank - 1)]
 
 
 @dataclass(frozen=True, slots=True)

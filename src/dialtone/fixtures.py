@@ -90,7 +90,7 @@ def reach(target: Target) -> Reach:
 
 @pytest.fixture
 def callers(
-    request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach, meta: Meta
+    request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach
 ) -> Iterator[Callable[[str], Caller]]:
     """Makes callers that share nothing: `callers("second visitor")` speaks from an address of its own."""
     from dialtone.probes.caller import Budget, Caller
@@ -192,9 +192,7 @@ def journal(target: Target) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def hook(
-    request: pytest.FixtureRequest, target: Target, http: Caller, run: Run
-) -> Callable[..., Hook]:
+def hook(request: pytest.FixtureRequest, target: Target, http: Caller, run: Run) -> Callable[..., Hook]:
     """`hook("stripe")`: a webhook of the target, with a tenant of this check for its events."""
     from dialtone.probes.webhook import Hook
 

@@ -61,9 +61,7 @@ def check(
     `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
     requests than `requests`.
     """
-    meta = Meta(
-        runbook, Severity(severity), Effect(effect), catches, tuple(needs), objective, requests, samples, proof
-    )
+    meta = Meta(runbook, Severity(severity), Effect(effect), catches, tuple(needs), objective, requests, samples, proof)
     return _mark(meta)
 
 

@@ -15,7 +15,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from dialtone.session import Session
 
 SESSION = pytest.StashKey["Session"]()
 

@@ -14,7 +14,7 @@ _NAMES = {"check", "experiment"}
 
 
 def holds_checks(paths: Iterable[Path]) -> bool:
-    """Whether any Python file among (or below) the paths has a function decorated by `@check(…)` or `@experiment(…)`."""
+    """Whether a Python file among (or below) the paths has a function under `@check(…)` or `@experiment(…)`."""
     return any(_has_check(file) for file in _files(paths))
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from dialtone import report as reports
 from dialtone.budget import Need, plan
-from dialtone.judging import Meta, Record, current
 from dialtone.environment import Environment
+from dialtone.judging import Meta, Record, current
 from dialtone.redact import foreign, secrets
 from dialtone.verdict import Bad, Finding, Judged, Kind, Severity, Unarmed, Unknown, Verdict
 
@@ -25,7 +25,7 @@ PROPERTY = "dialtone"
 _gatherer: list[reports.Gatherer] = []
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     """A check that failed by itself. Carries where and which kind of error, never a value."""
 
 
@@ -80,11 +80,7 @@ class Session:
         meta = [(item, meta_of(item)) for item in self.checks]
         own = target.profile.client_address is not None
         budget = target.profile.budget
-        needs = [
-            Need(item.nodeid, m.severity, m.requests, m.samples)
-            for item, m in meta
-            if m and not self._unarmed(m)
-        ]
+        needs = [Need(item.nodeid, m.severity, m.requests, m.samples) for item, m in meta if m and not self._unarmed(m)]
         self.grants = plan(needs, None if own or budget is None else budget.per_round)
 
     def worker_collected(self) -> None:
@@ -117,9 +113,9 @@ class Session:
             if when == "setup":
                 self._arm(item, meta)
             yield
-            if when == "call" and not record.findings:
-                raise Broken("the check judged nothing: it could not have failed")
-        except BaseException as error:
+            if when == "call":
+                _has_judged(record)
+        except BaseException as error:  # noqa: BLE001 - every way out of a check becomes a verdict, none is swallowed
             raise self._translated(item, record, error) from None
         finally:
             current.reset(token)
@@ -215,7 +211,7 @@ def gathered(report: pytest.TestReport) -> None:
 
 def _declared(item: pytest.Item) -> dict[str, Any]:
     meta = meta_of(item)
-    assert meta is not None  # noqa: S101 - items are chosen by it
+    assert meta is not None
     by_case = not isinstance(meta.catches, Sequence)
     return {
         "id": id_of(item),
@@ -229,6 +225,11 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "catches": list(meta.claims(case_of(item))),
         "any_case": case_of(item) is not None and not by_case,
     }
+
+
+def _has_judged(record: Record) -> None:
+    if not record.findings:
+        raise Broken("the check judged nothing: it could not have failed")
 
 
 def _clean(error: Bad, reason: str) -> Bad:
@@ -248,4 +249,3 @@ def _location(item: pytest.Item, error: BaseException) -> str:
     with contextlib.suppress(ValueError):
         name = name.relative_to(item.config.rootpath)
     return f"{name}:{frames[-1].lineno}"
-

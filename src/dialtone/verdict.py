@@ -85,7 +85,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Judged(Exception):  # noqa: N818 - it carries a judgement, it is not an error of the program
+class Judged(Exception):
     """Leaves a check early with the finding that decided it."""
 
     def __init__(self, finding: Finding) -> None:
@@ -122,7 +122,7 @@ class Refused(Unknown):
     kind = Kind.REFUSED
 
 
-class Unarmed(Exception):  # noqa: N818 - a state, not an error
+class Unarmed(Exception):
     """The check lacks a setting, a credential or the permission for its effect; the message says which."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dialtone.http import Client, Limits
+
 from dialtone.target import Target
 from dialtone.verdict import Unarmed, Undecided
 

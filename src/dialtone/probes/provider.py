@@ -8,9 +8,10 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import urljoin
 
-from dialtone.judging import running
-from dialtone.assertions import describe, refusal
 from dialtone.http import Answer, Client, Limits
+
+from dialtone.assertions import describe, refusal
+from dialtone.judging import running
 from dialtone.probes.caller import AGENT
 from dialtone.probes.reach import Reach
 from dialtone.target import Target
@@ -28,7 +29,9 @@ def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Ans
     limits = Limits(times.connect, times.read, times.total, times.max_body)
     with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}) as client:
         headers = {**provider.headers, **_authority(target, provider, client, name)}
-        answer = client.send(provider.method, urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/")), headers=headers)
+        answer = client.send(
+            provider.method, urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/")), headers=headers
+        )
     running().exchanges.append(lambda: {"request": f"{provider.method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from dialtone.http import Answer, FailureKind
+
 from dialtone.verdict import Offline, Refused, Verdict, bad
 
 _DEAD = {FailureKind.DNS, FailureKind.REFUSED, FailureKind.CONNECT_TIMEOUT}
@@ -69,5 +70,3 @@ class Reach:
         reason = self.known_dead(origin)
         if reason:
             raise bad(Verdict.CRITICAL, f"the target is down: {origin}: {reason}")
-
-

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dialtone.evidence import Stop
-from dialtone.assertions import turned_away
 from dialtone.http import Answer
+
+from dialtone.assertions import turned_away
+from dialtone.evidence import Stop
 from dialtone.objective import Objective
 from dialtone.probes.caller import Caller
 from dialtone.verdict import Refused, Undecided

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dialtone import signing, template
 from dialtone.http import Answer
-from dialtone.probes.caller import Caller
 from dialtone.probes.database import Database
+
+from dialtone import signing, template
+from dialtone.probes.caller import Caller
 from dialtone.probes.journal import Journal, eventually
 from dialtone.probes.synthetic import Run
 from dialtone.target import Target
@@ -67,7 +68,9 @@ class Hook:
         }
         return Event(event_id, template.body(text, filled, self.spec.indent), filled)
 
-    def sign(self, event: Event, *, age: float = 0.0, key: str | None = None, body: bytes | None = None) -> dict[str, str]:
+    def sign(
+        self, event: Event, *, age: float = 0.0, key: str | None = None, body: bytes | None = None
+    ) -> dict[str, str]:
         """The signature headers of an event, signed `age` seconds ago, by another key or over other bytes if told."""
         return self._scheme.sign(
             event.body if body is None else body, key=key or self._key, at=self._clock() - age, event_id=event.id
@@ -109,10 +112,10 @@ class Hook:
 
     def _count(self, effect: EffectOf, event: Event) -> int:
         if effect.sql is not None:
-            return int(self._database().value(effect.sql, {k.replace(".", "_"): v for k, v in event.values.items()}) or 0)
+            return int(
+                self._database().value(effect.sql, {k.replace(".", "_"): v for k, v in event.values.items()}) or 0
+            )
         path = template.fill(effect.path or "*", event.values)
         contains = template.fill(effect.contains, event.values) if effect.contains else None
         found = self._journal().requests(provider=effect.provider, path=path, contains=contains)
         return sum(1 for r in found if r["accepted"])
-
-

@@ -41,7 +41,9 @@ def fences(
     if profile.project and profile.project == production.project:
         found.append(f"project is the project of {production_name}")
     ours, live = _endpoints(profile), _endpoints(production)
-    found.extend(f"webhooks.{name} is an endpoint of {production_name}" for name, url in ours.items() if url in live.values())
+    found.extend(
+        f"webhooks.{name} is an endpoint of {production_name}" for name, url in ours.items() if url in live.values()
+    )
     if not ours and _origin(profile.base_url) == _origin(production.base_url):
         found.append(f"base_url is that of {production_name}")
     return sorted(set(found))

@@ -20,7 +20,7 @@ from dialtone.target.target import Target
 _VARIABLE = re.compile(r"\$\{(\w+)(\??)\}")
 
 
-class _Absent(Exception):  # noqa: N818
+class _Absent(Exception):
     """An optional variable is not set: the entry that names it is left out."""
 
 
@@ -80,15 +80,13 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
     return Target(name, profile, values, tuple(found), path.resolve())
 
 
-def _profile(
-    file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True
-) -> Profile:
+def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True) -> Profile:
     missing: list[tuple[str, str]] = []
     try:
         raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
     except _Absent as absent:
         raise ProfileError(
-            f"{file_name}: target.{name}: ${{{absent}?}} may stand only inside an entry of a table such as [providers.NAME]"
+            f"{file_name}: target.{name}: ${{{absent}?}} may stand only inside an entry such as [providers.NAME]"
         ) from None
     if missing and strict:
         raise ProfileError(
@@ -113,9 +111,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _interpolate(
-    value: Any, environ: Mapping[str, str], at: tuple[str, ...], missing: list[tuple[str, str]]
-) -> Any:
+def _interpolate(value: Any, environ: Mapping[str, str], at: tuple[str, ...], missing: list[tuple[str, str]]) -> Any:
     if isinstance(value, dict):
         filled = {}
         for key, inner in value.items():
@@ -178,7 +174,9 @@ def _explain(file: str, prefix: tuple[str, ...], model: type[BaseModel], error: 
         kind, message = item["type"], item["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden":
             near = difflib.get_close_matches(str(item["loc"][-1]), _names(model), 1, 0.6)
-            message = "unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it (docs/profile.md lists all)")
+            message = "unknown key; " + (
+                f"did you mean {near[0]!r}?" if near else "remove it (docs/profile.md lists all)"
+            )
         elif kind == "missing":
             message = "missing: a required setting has to be given"
         elif kind == "string_too_short":
