@@ -4,13 +4,15 @@ Three kinds of measurement are judged: a plain value (days left on a certificate
 a quantile of samples. Rates and quantiles are judged by exact bounds (`evidence.py`):
 
 - `ok` and `degraded` need the bound to exclude the alert level;
-- `breach` needs the estimate past the alert level and the target excluded by the bound, `critical` the same one
-  level up (estimate past critical, alert excluded);
-- everything between is undecided, with the number of samples that were missing.
+- `breach` of a rate needs the estimate past the alert level and the target excluded by the bound (without a target:
+  the alert level), `critical` the same one level up (estimate past critical, alert excluded);
+- `breach` and `critical` of a quantile need the level itself excluded by the bound;
+- everything between is undecided, with the number of samples that were missing. What is no number is undecided too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -40,7 +42,8 @@ class Objective:
     def judge(self, value: float, *, what: str = "", samples: int = 1, **evidence: Any) -> Finding:
         """Judge a plain value that needs no statistics (a count, an age, a date)."""
         verdict = self._place(value)
-        return self._finding(verdict, value, samples, f"{what or self.name} {self._show(value)}", evidence)
+        missing = 1 if verdict is Verdict.UNKNOWN else 0
+        return self._finding(verdict, value, samples, f"{what or self.name} {self._show(value)}", evidence, missing)
 
     def judge_rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
         """Judge a share in %: `events` counts what the objective names (errors for `below`, successes for `above`)."""
@@ -60,8 +63,8 @@ class Objective:
         value = quantile(values, q) if values else None
         target, alert, critical = self._triple()
         said = f"{what or self.name} {self._show(value)}"
-        if not n or alert is None:
-            return self._finding(Verdict.UNKNOWN, value, n, said, evidence, samples_to_exclude(1 - q))
+        if not n or alert is None or any(map(math.isnan, values)):
+            return self._finding(Verdict.UNKNOWN, None, n, said, evidence, samples_to_exclude(1 - q))
         slower = {level: sum(v > level for v in values) for level in (target, alert, critical) if level is not None}
         share = 1 - q
         verdict: Verdict = Verdict.UNKNOWN
@@ -83,6 +86,8 @@ class Objective:
         return value > level if self.direction == "below" else value < level
 
     def _place(self, value: float) -> Verdict:
+        if math.isnan(value):
+            return Verdict.UNKNOWN
         if self._misses(value, self.levels.critical):
             return Verdict.CRITICAL
         if self._misses(value, self.levels.alert):
@@ -90,8 +95,10 @@ class Objective:
         return Verdict.DEGRADED if self._misses(value, self.levels.target) else Verdict.OK
 
     def _show(self, value: float | None) -> str:
-        if value is None:
+        if value is None or math.isnan(value):
             return "not measured"
+        if math.isinf(value):
+            return "without end"
         text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.3g}"
         return f"{text}{'' if self.unit == '%' else ' '}{self.unit}" if self.unit != "count" else text
 
@@ -125,7 +132,7 @@ def _judge_rate(
     share, low = k / n, lower_bound(k, n, CONFIDENCE)
     if critical is not None and share > critical and low > alert:
         return Verdict.CRITICAL, 0
-    if share > alert and low > (target or 0.0):
+    if share > alert and low > (alert if target is None else target):
         return Verdict.BREACH, 0
     if upper_bound(k, n, CONFIDENCE) < alert:
         return (Verdict.DEGRADED if target is not None and share > target else Verdict.OK), 0
