@@ -79,7 +79,14 @@ def test_a_rate_without_a_target_needs_its_alert_level_excluded() -> None:
 
 @pytest.mark.parametrize(
     ("errors", "samples", "verdict"),
-    [(0, 90, "ok"), (0, 89, "unknown"), (4, 300, "degraded"), (6, 60, "breach"), (30, 90, "critical"), (0, 0, "unknown")],
+    [
+        (0, 90, "ok"),
+        (0, 89, "unknown"),
+        (4, 300, "degraded"),
+        (6, 60, "breach"),
+        (30, 90, "critical"),
+        (0, 0, "unknown"),
+    ],
 )
 def test_rates_of_the_runbook(errors: int, samples: int, verdict: str) -> None:
     """The runbook's error rate (1, 5 and 10 %) at a few counts."""

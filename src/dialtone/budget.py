@@ -19,18 +19,20 @@ class Need:
 
 
 def plan(needs: Sequence[Need], allowance: int | None) -> dict[str, int | None]:
-    """Requests that each check may send; 0 leaves it out of the round, None is unlimited.
+    """Requests that each check may send; 0 leaves one that needs any out of the round, None is unlimited.
 
     The most severe checks are served first, each whole or not at all; what is left is shared evenly by those that take
     samples. The same checks and allowance give the same plan in every process.
     """
     if allowance is None:
         return {need.id: None for need in needs}
-    left, granted = allowance, {}
+    left, granted, takers = allowance, {}, []
     for need in sorted(needs, key=lambda n: (n.severity, n.samples, n.id)):
-        granted[need.id] = need.requests if need.requests <= left else 0
+        served = need.requests <= left
+        granted[need.id] = need.requests if served else 0
         left -= granted[need.id]
-    takers = [n.id for n in sorted(needs, key=lambda n: (n.severity, n.id)) if n.samples and granted[n.id]]
+        if served and need.samples:
+            takers.append(need.id)
     for position, name in enumerate(takers):
         granted[name] += left // len(takers) + (1 if position < left % len(takers) else 0)
     return dict(granted)

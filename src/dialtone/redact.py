@@ -10,10 +10,13 @@ Two different dangers, two different means:
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "‹secret›"
 
@@ -29,13 +32,42 @@ _SECRET_FORMS = re.compile(
     r"\b(?:(?:sk|rk|pk)_(?:live|test)_\w+|whsec_[\w+/=]+|sb_(?:secret|publishable)_\w+|xox[abp]-[\w-]+|gh[pousr]_\w+"
     r"|eyJ[\w-]{10,}\.[\w-]+\.[\w-]*|key_[0-9a-f]{16,}|KEY[0-9A-F]{16,}\w*)|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
-_QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+# A quote opens where no word ends and closes where none begins, so that an apostrophe is neither; one that never
+# closes reaches to the end of the line.
+_QUOTED = re.compile(
+    r"(?<!\w)[bBrRuU]{0,2}'(?:[^'\\\n]|\\.|'(?=\w))*(?:'|\\?$)"
+    r'|"(?:[^"\\\n]|\\.)*(?:"|\\?$)'
+    r"|[`´‘“«](?:[^`´’”»\n])*(?:[`´’”»]|$)",
+    re.MULTILINE,
+)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _DIGITS = re.compile(r"\+?\d[\d ().-]{5,}\d")
 
 
+def _forms(secret: str) -> Iterator[str]:
+    """A value as it may stand in text: plain, in a URL, in JSON, in a Python literal, as a Basic credential."""
+    yield secret
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub(r"%[0-9A-F]{2}", lambda m: m[0].lower(), encoded)
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield escape(secret)
+    for pair in (secret, f"{secret}:"):
+        yield b64encode(pair.encode(errors="replace")).decode().rstrip("=")
+
+
+def _passwords(secret: str) -> Iterator[str]:
+    """The password in a URL, as it stands and decoded; short ones are ordinary words too often."""
+    found = re.match(r"[\w+.-]+://[^/\s:@]*:(.+)@", secret)
+    if found and len(found[1]) >= 8:
+        yield found[1]
+        yield unquote(found[1])
+
+
 class Redactor:
-    """Replaces registered secret values, in plain and in URL-encoded form, and anything in a well-known key form."""
+    """Replaces registered secret values in every form that text gives them, and anything in a well-known key form."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._values: set[str] = set()
@@ -44,10 +76,13 @@ class Redactor:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Register one secret value; values shorter than four characters would mask ordinary words and are left."""
-        for form in (secret, quote(secret, safe=""), quote_plus(secret)):
-            if len(form) >= 4:
-                self._values.add(form)
+        """Register one secret value, and the password in it when it is a URL.
+
+        Values shorter than four characters would mask ordinary words and are left.
+        """
+        for part in (secret, *_passwords(secret)):
+            if len(part) >= 4:
+                self._values.update(_forms(part))
         self._pattern = None
 
     def scrub(self, text: str) -> str:
@@ -75,10 +110,10 @@ secrets = Redactor()
 
 def foreign(text: str) -> str:
     """A message that we did not write, without the data it may quote: one line, quotes, addresses, numbers masked."""
-    line = text.strip().splitlines()[0][:300] if text.strip() else ""
+    line = text.strip().splitlines()[0] if text.strip() else ""
     for pattern, mask in ((_QUOTED, "'…'"), (_MAIL, "…@…"), (_DIGITS, "…")):
         line = pattern.sub(mask, line)
-    return secrets.scrub(line)
+    return secrets.scrub(line)[:300]
 
 
 def shape(value: Any, *, depth: int = 3) -> Any:
@@ -99,6 +134,8 @@ def shape(value: Any, *, depth: int = 3) -> Any:
 
 
 def _key(key: Any) -> str:
-    """A key is a name of the program's, unless it looks like data."""
+    """A key is a name of the program's, unless it looks like data: a number, an address, a person's name."""
     text = str(key)
-    return text if re.fullmatch(r"[A-Za-z_][\w.-]{0,40}", text) and not _DIGITS.search(text) else f"‹key {len(text)}›"
+    named = re.fullmatch(r"[A-Za-z_][\w.-]{0,40}", text, re.ASCII) and not _DIGITS.search(text)
+    person = re.fullmatch(r"[A-Z][a-z]+", text) and text.lower() not in _VOCABULARY
+    return secrets.scrub(text) if named and not person else f"‹key {len(text)}›"

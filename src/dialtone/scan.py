@@ -7,36 +7,58 @@ to be on its way before that.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _NAMES = {"check", "experiment"}
+_PASSED_OVER = {"__pycache__", "node_modules", "build", "dist"}
 
 
 def holds_checks(paths: Iterable[Path]) -> bool:
-    """Whether a Python file among (or below) the paths has a function under `@check(…)` or `@experiment(…)`."""
+    """Whether any Python file among (or below) the paths has a function decorated by `@check(…)` or `@experiment(…)`.
+
+    Only files that name `dialtone` count: other libraries have decorators of that name. Folders that pytest would not
+    collect either are passed over (hidden ones, virtual environments, what a build left).
+    """
     return any(_has_check(file) for file in _files(paths))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*.py")) if not any(part.startswith(".") for part in p.parts[-3:]))
-        elif path.suffix == ".py" and path.is_file():
+        if path.suffix == ".py" and path.is_file():
             yield path
+        for folder, below, names in os.walk(path):
+            below[:] = sorted(
+                name
+                for name in below
+                if name not in _PASSED_OVER
+                and not name.startswith(".")
+                and not Path(folder, name, "pyvenv.cfg").is_file()
+            )
+            yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
 def _has_check(file: Path) -> bool:
     text = file.read_text(errors="replace")
-    if "@check(" not in text and "@experiment(" not in text and ".check(" not in text and ".experiment(" not in text:
+    if "dialtone" not in text:
         return False
     try:
         tree = ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return False
-    return any(_name(d) in _NAMES for node in ast.walk(tree) for d in getattr(node, "decorator_list", []))
+    own = {alias.asname or alias.name for alias in _imported(tree) if alias.name in _NAMES}
+    decorators = (d for node in ast.walk(tree) for d in getattr(node, "decorator_list", []))
+    return any(_is_ours(d.func if isinstance(d, ast.Call) else d, own) for d in decorators)
 
 
-def _name(node: ast.expr) -> str:
-    called = node.func if isinstance(node, ast.Call) else node
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+def _imported(tree: ast.AST) -> Iterator[ast.alias]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from node.names
+
+
+def _is_ours(name: ast.expr, own: set[str]) -> bool:
+    if isinstance(name, ast.Attribute):
+        return name.attr in _NAMES and isinstance(name.value, ast.Name) and name.value.id == "dialtone"
+    return isinstance(name, ast.Name) and name.id in own
