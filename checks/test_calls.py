@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialtone import check, eventually, fail, ok, undecided
+from dialtone import check, eventually, fail, ok, pick, undecided
 
 
 @check(
@@ -155,7 +155,7 @@ def test_availability_excludes_taken_slots(target, book, hook, tenant, run):
     def slots(date):
         event = retell.event(text=target.request("availability"), call_id=run.id("call_"), date=date)
         answer = retell.send(event)
-        found = answer.json().get(target.field("slots", "slots")) if answer.ok else None
+        found = pick(answer.json(), target.field("slots", "slots")) if answer.ok else None
         if not found:
             undecided(f"no slots were offered (status {answer.status})")
         return [str(s) for s in found]

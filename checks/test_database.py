@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dialtone import check, fail, ok
+from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
+from dialtone.verdict import Offline
 
 
 @check(
@@ -13,11 +15,18 @@ from dialtone import check, fail, ok
     needs=["database"],
     requests=0,
 )
-def test_database_answers(db, objective):
+def test_database_answers(db, objective, reach):
     """A new connection and SELECT 1 take no longer than a request may wait; the better of two tries counts."""
     tries = []
     for _ in range(2):
-        connect, query = db.timed_select_one()
+        try:
+            connect, query = db.timed_select_one()
+        except DatabaseFailure as trouble:
+            if trouble.kind is not DatabaseTrouble.UNREACHABLE:
+                raise
+            if not reach.online():
+                raise Offline("no witness answers: the prober is offline") from None
+            fail(trouble.reason)
         tries.append((connect + query) * 1000)
         if tries[-1] <= (objective.objective.levels.target or 0):
             break

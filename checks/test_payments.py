@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dialtone import check, eventually, expect, fail, ok, undecided
+from dialtone import check, eventually, expect, fail, ok, pick, undecided
 from dialtone.template import fill
 
 
@@ -39,7 +39,7 @@ def test_stripe_endpoint_is_enabled(target, ask):
     expect(answer).status(200)
     route = target.webhook("stripe").route.rstrip("/")
     host = target.profile.base_url.rstrip("/")
-    ours = [e for e in answer.json().get("data", []) if str(e.get("url", "")).rstrip("/") == f"{host}{route}"]
+    ours = [e for e in pick(answer.json(), "data") or [] if str(e.get("url", "")).rstrip("/") == f"{host}{route}"]
     if not ours:
         fail(f"Stripe has no webhook endpoint for {route} of this target")
     if any(e.get("status") != "enabled" for e in ours):
@@ -63,7 +63,7 @@ def test_stripe_events_are_delivered(target, ask, objective):
         undecided("the profile names no record of deliveries")
     answer = ask("stripe", path)
     expect(answer).status(200)
-    waiting = [e for e in answer.json().get("data", []) if e.get("pending_webhooks", 0)]
+    waiting = [e for e in pick(answer.json(), "data") or [] if e.get("pending_webhooks", 0)]
     oldest = max((time.time() - float(e["created"]) for e in waiting), default=0.0) / 60
     objective.value(oldest, what="minutes that the oldest undelivered event waits:", undelivered=len(waiting))
 
@@ -84,7 +84,7 @@ def test_booking_charges_once(target, book, tenant, ask):
     def paid():
         answer = ask("stripe", path)
         expect(answer).status(200)
-        return [i for i in answer.json().get("data", []) if i.get("status") == "paid"]
+        return [i for i in pick(answer.json(), "data") or [] if i.get("status") == "paid"]
 
     seen = eventually(paid, lambda found: len(found) >= 1, within=target.profile.settle)
     if not seen:

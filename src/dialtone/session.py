@@ -16,7 +16,9 @@ import pytest
 from dialtone import report as reports
 from dialtone.budget import Need, plan
 from dialtone.environment import Environment
+from dialtone.http import BadBody
 from dialtone.judging import Meta, Record, current
+from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
 from dialtone.redact import foreign, secrets
 from dialtone.verdict import Bad, Finding, Judged, Kind, Severity, Unarmed, Unknown, Verdict
 
@@ -144,11 +146,15 @@ class Session:
             if isinstance(error, Unknown):
                 return pytest.skip.Exception(f"{error.finding.kind}: {reason}", _use_item_location=True)
             return _clean(Bad(error.finding), reason)
+        if isinstance(error, DatabaseFailure):
+            kind = Kind.REFUSED if error.kind in (DatabaseTrouble.REFUSED, DatabaseTrouble.DENIED) else Kind.UNDECIDED
+            record.findings.append(Finding(Verdict.UNKNOWN, error.reason, kind, samples=0))
+            return pytest.skip.Exception(f"{kind}: {error.reason}", _use_item_location=True)
         if isinstance(error, pytest.skip.Exception):
             reason = foreign(str(error.msg))
             record.findings.append(Finding(Verdict.UNKNOWN, reason, Kind.UNDECIDED, samples=0))
             return pytest.skip.Exception(f"undecided: {reason}", _use_item_location=True)
-        if isinstance(error, AssertionError | pytest.fail.Exception):
+        if isinstance(error, AssertionError | pytest.fail.Exception | BadBody):
             verdict = Verdict.CRITICAL if record.meta.severity is Severity.P0 else Verdict.BREACH
             finding = Finding(verdict, foreign(str(error)) or "an assertion does not hold")
             record.findings.append(finding)

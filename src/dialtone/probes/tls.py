@@ -27,9 +27,7 @@ class Certificate:
     cipher: str | None = None
 
 
-def inspect(
-    url: str, *, ca_file: str | None = None, timeout: float = 5.0, now: datetime | None = None
-) -> Certificate:
+def inspect(url: str, *, ca_file: str | None = None, timeout: float = 5.0, now: datetime | None = None) -> Certificate:
     """Shake hands as a browser would, and once more without verifying if that fails. Never raises for the peer."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443

@@ -57,16 +57,19 @@ class Sandbox:
         app: Sequence[str] | None = None,
         *,
         standins: Sequence[str] | None = None,
+        webhooks: Mapping[str, str] | None = None,
         resident: bool = False,
     ) -> Sandbox:
         """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
 
         In `app`, `{python}` stands for this Python. `standins` is another command for the stand-ins; it gets
-        `--config FILE` and prints `ready`. A `resident` sandbox is one that `dialtone sandbox down` may take down.
+        `--config FILE` and prints `ready`. `webhooks` are the paths of the application to which the stand-ins deliver
+        (`stripe`, `telnyx_messaging`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
+        take down.
         """
         commands = {"app": _filled(app), "standins": _filled(standins)}
         try:
-            holder = _Holder({**commands, "resident": resident})
+            holder = _Holder({**commands, "webhooks": dict(webhooks or {}), "resident": resident})
         except OSError as error:
             raise SandboxError(f"the sandbox did not start: {error}") from error
         return cls(holder.folder / "state.json", holder)

@@ -30,9 +30,15 @@ def _telnyx_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All secrets of one start. `shared` are handed to the checks and to the stand-ins under the same names."""
+    """All secrets of one start.
+
+    `shared` are handed to the checks and to the stand-ins under the same names. Slack's address and Sentry's key are
+    known to the stand-ins and the application only.
+    """
 
     shared: Mapping[str, str]
+    slack_path: str
+    sentry_key: str
     jwt_secret: str
     admin_password: str
     owner_password: str
@@ -48,6 +54,7 @@ class Credentials:
     def values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
         own = (self.jwt_secret, self.admin_password, self.owner_password, self.prober_password)
+        own += (self.slack_path, self.sentry_key)
         return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + list(own)
 
 
@@ -74,6 +81,9 @@ def new_credentials() -> Credentials:
     }
     return Credentials(
         shared=shared,
+        # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks: the address is the credential
+        slack_path=f"/services/T{secrets.token_hex(4).upper()}/B{secrets.token_hex(4).upper()}/{_word(24)}",
+        sentry_key=secrets.token_hex(16),
         jwt_secret=_word(48),
         admin_password=secrets.token_hex(16),
         owner_password=secrets.token_hex(16),

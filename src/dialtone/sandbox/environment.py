@@ -50,11 +50,14 @@ class Plan:
     cluster: Cluster
     defects_file: Path
     client_header: str
-    slack_path: str
+    webhooks: Mapping[str, str]
 
     @classmethod
-    def make(cls, folder: Path) -> Plan:
-        """A plan for a start in `folder`, with ports that are free now."""
+    def make(cls, folder: Path, webhooks: Mapping[str, str]) -> Plan:
+        """A plan for a start in `folder`, with ports that are free now.
+
+        `webhooks` are the paths of the application to which the stand-ins deliver.
+        """
         ports = free_ports(PORT_NAMES)
         return cls(
             ports=ports,
@@ -63,7 +66,7 @@ class Plan:
             cluster=Cluster(folder / "postgres", ports["postgres"]),
             defects_file=folder / "defects.json",
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
-            slack_path=f"/services/T{secrets.token_hex(4).upper()}/B{secrets.token_hex(4).upper()}/{secrets.token_hex(12)}",
+            webhooks=webhooks,
         )
 
     def url(self, name: str) -> str:
@@ -72,7 +75,7 @@ class Plan:
 
     def secret_values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
-        return [*self.credentials.values(), self.slack_path, self.client_header]
+        return [*self.credentials.values(), self.client_header]
 
     @property
     def admin_url(self) -> str:
@@ -106,8 +109,8 @@ class Plan:
             "TELNYX_PUBLIC_KEY": self.credentials.telnyx_public_key(),
             "REDIS_REST_URL": self.url("upstash"),
             "REDIS_REST_TOKEN": shared["UPSTASH_TOKEN"],
-            "SLACK_WEBHOOK_URL": self.url("slack") + self.slack_path,
-            "SENTRY_DSN": f"http://{secrets.token_hex(16)}@127.0.0.1:{self.ports['sentry']}/1",
+            "SLACK_WEBHOOK_URL": self.url("slack") + self.credentials.slack_path,
+            "SENTRY_DSN": f"http://{self.credentials.sentry_key}@127.0.0.1:{self.ports['sentry']}/1",
             "SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
             "ALERT_EMAIL": "on-call@example.com",
             "NEXT_PUBLIC_APP_URL": self.url("edge"),
@@ -133,7 +136,12 @@ class Plan:
         """The configuration file of the stand-ins."""
         return {
             "ports": {name: self.ports[name] for name in STANDINS},
-            "secrets": {name.lower(): value for name, value in self.credentials.shared.items()},
+            "secrets": {
+                **{name.lower(): value for name, value in self.credentials.shared.items()},
+                "slack_path": self.credentials.slack_path,
+                "sentry_key": self.credentials.sentry_key,
+            },
             "defects_file": str(self.defects_file),
             "app_url": self.url("edge"),
+            "webhooks": dict(self.webhooks),
         }

@@ -61,7 +61,7 @@ class Supervisor:
         deadline = began + START_BOUND
         until = self.watch.until
         identity = identity_for_postgres()
-        plan = Plan.make(self.folder.path)
+        plan = Plan.make(self.folder.path, self.order["webhooks"])
         for value in plan.secret_values():
             self.redactor.add(value)
         plan.cluster.prepare(identity)
@@ -71,24 +71,25 @@ class Supervisor:
         initdb = self._add("initdb", plan.cluster.initdb_command(password), identity)
         standins = self._start_standins(plan)
         plan.certificates.issue()
+        # The application of this package waits for its database, so it may load meanwhile; another one need not.
+        waiting = [] if self.order["app"] else [self._start_application(plan)]
 
-        until(lambda: initdb.ended is not None, "initdb", deadline, alive=[standins])
+        until(lambda: initdb.ended is not None, "initdb", deadline, alive=[standins, *waiting])
         if initdb.ended != 0:
             raise PartEnded(initdb)
         self._drop(initdb)
         password.unlink()
         plan.cluster.configure()
         server = self._add("postgres", plan.cluster.server_command(), identity)
-        until(plan.cluster.is_ready, "PostgreSQL", deadline, alive=[server, standins])
+        until(plan.cluster.is_ready, "PostgreSQL", deadline, alive=[standins, *waiting, server])
         plan.cluster.set_up(plan.credentials, self.environment)
 
         say(progress="starting the application")
-        command = self.order["app"] or default_application()
-        own = plan.for_application()
-        application = self._add("application", command, cwd=self.order["cwd"], environment=own)
-        alive = [server, standins, application]
+        application = waiting[0] if waiting else self._start_application(plan)
+        alive = [server, application, standins]
         until(lambda: standins.ready, "the stand-ins", deadline, alive)
         accepts = _answers(plan.ports["edge"]) if self.order["app"] else None
+        alive = [server, standins, application]
         until(lambda: application.ready or bool(accepts and accepts()), "the application", deadline, alive)
         return self._write_state(plan, time.monotonic() - began)
 
@@ -96,6 +97,10 @@ class Supervisor:
         config = self.folder.write("standins.json", plan.for_standins())
         command = self.order["standins"] or [sys.executable, "-P", "-m", "dialtone.standins"]
         return self._add("standins", [*command, "--config", str(config)])
+
+    def _start_application(self, plan: Plan) -> Part:
+        command, own = self.order["app"] or default_application(), plan.for_application()
+        return self._add("application", command, cwd=self.order["cwd"], environment=own)
 
     def _add(
         self,
