@@ -36,7 +36,7 @@ class Booking:
 
 
 @pytest.fixture
-def book(hook, target, run):  # type: ignore[no-untyped-def]
+def book(hook, target, run):
     """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
 
     def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
@@ -60,7 +60,7 @@ def book(hook, target, run):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def sign_up(target, callers, run):  # type: ignore[no-untyped-def]
+def sign_up(target, callers, run):
     """`sign_up("first")`: a synthetic owner; returns a caller and the headers of its session."""
 
     def make(name: str) -> tuple[Any, dict[str, str]]:

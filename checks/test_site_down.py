@@ -125,8 +125,8 @@ def test_page_assets_load(target, http):
     expect(page).status(200)
     parser = _Assets()
     parser.feed(page.text())
-    ours = {urljoin(page.url, a) for a in parser.found}
-    ours = sorted(a for a in ours if urlsplit(a).netloc == urlsplit(page.url).netloc)
+    named = {urljoin(page.url, a) for a in parser.found}
+    ours = sorted(a for a in named if urlsplit(a).netloc == urlsplit(page.url).netloc)
     if not ours:
         undecided("the home page names no asset of its own host")
     for asset in ours[:7]:

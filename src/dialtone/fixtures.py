@@ -59,7 +59,8 @@ class Judge:
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest) -> Target:
     """The target of this run: profile, credentials, effects."""
-    return request.config.stash[SESSION].environment.open()
+    opened: Target = request.config.stash[SESSION].environment.open()
+    return opened
 
 
 @pytest.fixture

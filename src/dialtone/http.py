@@ -328,7 +328,7 @@ class Client:
         self,
         base_url: str,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         headers: Mapping[str, str] | None = None,
         verify: ssl.SSLContext | None = None,
         local_address: str | None = None,

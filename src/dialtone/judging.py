@@ -72,7 +72,8 @@ def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ())
 
 def _mark(meta: Meta) -> Callable[[F], F]:
     def mark(function: F) -> F:
-        return pytest.mark.dialtone(meta)(function)
+        marked: F = pytest.mark.dialtone(meta)(function)
+        return marked
 
     return mark
 
@@ -107,7 +108,7 @@ def judge(finding: Finding) -> Finding:
     if finding.verdict.is_bad:
         raise Bad(finding)
     if finding.verdict is Verdict.UNKNOWN:
-        raise {Kind.REFUSED: _again(Refused, finding)}.get(finding.kind, _again(Undecided, finding))
+        raise _again(Refused if finding.kind is Kind.REFUSED else Undecided, finding)
     return finding
 
 

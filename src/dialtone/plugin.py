@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from dialtone.session import Session
+
 
 SESSION = pytest.StashKey["Session"]()
 

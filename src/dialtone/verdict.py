@@ -126,6 +126,10 @@ class Unarmed(Exception):
     """The check lacks a setting, a credential or the permission for its effect; the message says which."""
 
 
+class Misdeclared(Exception):
+    """A check whose declaration does not fit what it asks for: it is broken; the message holds names only."""
+
+
 def bad(verdict: Verdict, reason: str, **fields: Any) -> Bad:
     """A `Bad` for one breach or critical judgement; `fields` are those of `Finding`."""
     return Bad(Finding(verdict, reason, **fields))

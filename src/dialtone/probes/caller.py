@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from dialtone.http import Answer, Client, Limits, shared_context
-
 from dialtone.assertions import describe
+from dialtone.http import Answer, Client, Limits, shared_context
 from dialtone.judging import running
 from dialtone.probes.reach import Reach
 from dialtone.target import Target

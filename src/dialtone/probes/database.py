@@ -31,7 +31,7 @@ class DatabaseTrouble(StrEnum):
     OTHER = "other"
 
 
-class DatabaseFailure(Exception):  # noqa: N818
+class DatabaseFailure(Exception):
     """A query that failed. The message is made of SQLSTATE and names, never of values or of the server's DETAIL."""
 
     def __init__(self, kind: DatabaseTrouble, reason: str) -> None:
@@ -88,7 +88,7 @@ class Database:
         connected = self._clock()
         try:
             connection.execute("SELECT 1").fetchone()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - psycopg and the socket below it: all become words
             raise failure(error) from None
         finally:
             connection.close()
@@ -113,7 +113,7 @@ class Database:
                 return list(cursor.fetchmany(self._row_limit)) if cursor.description else []
             except DatabaseFailure:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 trouble = failure(error)
                 dropped = connection is not None and connection.broken
                 if dropped:
@@ -141,7 +141,7 @@ class Database:
             connection.execute(f"SET statement_timeout = {milliseconds}")
             if read_only:
                 connection.execute("SET default_transaction_read_only = on")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise failure(error) from None
         return connection
 

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dialtone.http import Client, Limits
-
 from dialtone.target import Target
 from dialtone.verdict import Unarmed, Undecided
 
@@ -42,11 +41,12 @@ class Journal:
 
     def wait(self, count: int = 1, *, within: float | None = None, **filters: Any) -> list[dict[str, Any]]:
         """Accepted entries, as soon as there are `count`, or whatever is there after `within` (settle time) seconds."""
-        return eventually(
+        found: list[dict[str, Any]] = eventually(
             lambda: [r for r in self.requests(**filters) if r["accepted"]],
             lambda found: len(found) >= count,
             within=self._settle if within is None else within,
         )
+        return found
 
     def fault(self, **fault: Any) -> str:
         """Switch a fault on at a stand-in (`provider`, `path`, `status`, `ttl` …); returns its id."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 from base64 import b64encode
 from urllib.parse import urljoin
 
-from dialtone.http import Answer, Client, Limits
-
 from dialtone.assertions import describe, refusal
+from dialtone.http import Answer, Client, Limits
 from dialtone.judging import running
 from dialtone.probes.caller import AGENT
 from dialtone.probes.reach import Reach

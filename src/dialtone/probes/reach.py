@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from dialtone.http import Answer, FailureKind
-
 from dialtone.verdict import Offline, Refused, Verdict, bad
 
 _DEAD = {FailureKind.DNS, FailureKind.REFUSED, FailureKind.CONNECT_TIMEOUT}

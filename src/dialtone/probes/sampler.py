@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dialtone.http import Answer
-
 from dialtone.assertions import turned_away
 from dialtone.evidence import Stop
+from dialtone.http import Answer
 from dialtone.objective import Objective
 from dialtone.probes.caller import Caller
 from dialtone.verdict import Refused, Undecided

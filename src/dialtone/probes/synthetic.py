@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 from dialtone.probes.database import Database, DatabaseFailure
-
 from dialtone.target import Target
 from dialtone.template import made
 from dialtone.verdict import Unarmed

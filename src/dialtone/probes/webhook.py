@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dialtone.http import Answer
-from dialtone.probes.database import Database
-
 from dialtone import signing, template
+from dialtone.http import Answer
 from dialtone.probes.caller import Caller
+from dialtone.probes.database import Database
 from dialtone.probes.journal import Journal, eventually
 from dialtone.probes.synthetic import Run
 from dialtone.target import Target
@@ -104,11 +103,12 @@ class Hook:
 
     def await_effects(self, event: Event, times: int = 1) -> dict[str, int]:
         """The effects as soon as each is there `times`, or what is there when the settle time is over."""
-        return eventually(
+        seen: dict[str, int] = eventually(
             lambda: self.effects(event),
             lambda seen: all(n >= times for n in seen.values()),
             within=self._target.profile.settle,
         )
+        return seen
 
     def _count(self, effect: EffectOf, event: Event) -> int:
         if effect.sql is not None:

@@ -10,8 +10,10 @@ from dialtone.signing import hmac, retell, standard_webhooks, stripe, telnyx
 class Scheme(Protocol):
     """How one provider signs its events."""
 
-    stale_after: float
-    """Seconds after which a signature has to be refused."""
+    @property
+    def stale_after(self) -> float:
+        """Seconds after which a signature has to be refused."""
+        ...
 
     def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
         """The headers that prove a body, signed at the Unix time `at`. Raises ValueError for a malformed key."""

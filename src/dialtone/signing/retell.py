@@ -1,4 +1,4 @@
-"""Retell: `x-retell-signature: v=<ms>,d=<hex>`, HMAC-SHA256 with the API key over the body followed by the milliseconds.
+"""Retell: `x-retell-signature: v=<ms>,d=<hex>`, HMAC-SHA256 with the API key over the body and the milliseconds.
 
 Source: retell-python-sdk, `retell/lib/webhook_auth.py` (five minutes both ways).
 """

@@ -24,6 +24,10 @@ class _Absent(Exception):
     """An optional variable is not set: the entry that names it is left out."""
 
 
+class _Padded(Exception):
+    """A variable has blanks around its value."""
+
+
 class ProfileError(Exception):
     """A profile that cannot be used. The message names file, key and remedy, one line for each mistake."""
 
@@ -71,12 +75,15 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
     values = _credentials(path.name, name, profile, environ)
     for value in values.values():
         secrets.add(value)
-    found = []
+    found: list[str] = []
     if profile.kind != "production":
         for other, table in file.target.items():
             if {**file.defaults, **table}.get("kind") == "production":
                 production = _profile(path.name, file, other, environ, strict=False)
-                found += fences(profile, values, production, _present(production, environ), other)
+                live = _present(production, environ)
+                for value in live.values():
+                    secrets.add(value)
+                found += fences(profile, values, production, live, other)
     return Target(name, profile, values, tuple(found), path.resolve())
 
 
@@ -84,6 +91,8 @@ def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str],
     missing: list[tuple[str, str]] = []
     try:
         raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
+    except _Padded as padded:
+        raise ProfileError(f"{file_name}: target.{name}.{padded}") from None
     except _Absent as absent:
         raise ProfileError(
             f"{file_name}: target.{name}: ${{{absent}?}} may stand only inside an entry such as [providers.NAME]"
@@ -133,7 +142,7 @@ def _interpolate(value: Any, environ: Mapping[str, str], at: tuple[str, ...], mi
         if not found:
             missing.append((".".join(at), match[1]))
         elif found != found.strip():
-            raise ProfileError(f"environment variable {match[1]} (for {'.'.join(at)}) {_blank(found)}")
+            raise _Padded(f"{'.'.join(at)} needs the environment variable {match[1]}, which {_blank(found)}")
         return found or match[0]
 
     return _VARIABLE.sub(replace, value)
@@ -161,7 +170,7 @@ def _credentials(file: str, target: str, profile: Profile, environ: Mapping[str,
 
 def _blank(value: str) -> str:
     if not value.strip():
-        return "holds nothing but blanks: set it, or remove it to leave its checks unarmed"
+        return "holds nothing but blanks: set it, or remove it and go without what needs it"
     side = "ends" if value != value.rstrip() else "begins"
     odd = value[-1] if side == "ends" else value[0]
     return f"{side} with {'a line break' if odd in chr(13) + chr(10) else 'a blank'}: set it again without it"

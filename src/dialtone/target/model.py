@@ -53,6 +53,8 @@ class ObjectiveTable(Part):
         levels = [v for v in (self.target, self.alert, self.critical) if v is not None]
         if levels != sorted(levels, reverse=self.direction == "above"):
             raise ValueError("target, alert and critical have to run from good to bad (direction says which way)")
+        if self.quantile and self.direction == "above":
+            raise ValueError("a quantile is judged by the share of samples past a level: direction has to be below")
         return self
 
     def objective(self, name: str) -> Objective:
@@ -278,6 +280,13 @@ class Profile(Part):
     optional_credentials: list[str] = []
     shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
     app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
+
+    @field_validator("base_url", "tls_url", "plain_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://(\[[\da-fA-F:.]+\]|[^/\s:@]+)(:\d+)?(/|$)|\$\{", value):
+            raise ValueError('an address of http or https is needed: "https://app.example.com"')
+        return value
 
     @model_validator(mode="after")
     def _names_meet(self) -> Profile:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from dialtone.objective import Objective
-from dialtone.target.model import Page, Profile, Provider, RateLimit, Webhook
-from dialtone.verdict import Effect, Unarmed
+from dialtone.target.model import Journal, Page, Profile, Provider, RateLimit, Webhook
+from dialtone.verdict import Effect, Misdeclared, Unarmed
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,19 +55,23 @@ class Target:
 
     def route(self, name: str) -> str:
         """The path of a named route."""
-        return self._entry("routes", name)
+        found: str = self._entry("routes", self.profile.routes, name)
+        return found
 
     def value(self, name: str) -> str:
         """A further value of the profile."""
-        return self._entry("values", name)
+        found: str = self._entry("values", self.profile.values, name)
+        return found
 
     def query(self, name: str) -> str:
         """The SQL of a named query."""
-        return self._entry("queries", name)
+        found: str = self._entry("queries", self.profile.queries, name)
+        return found
 
     def request(self, name: str) -> str:
         """The template of a named request body."""
-        return self._entry("requests", name)
+        found: str = self._entry("requests", self.profile.requests, name)
+        return found
 
     def field(self, name: str, default: str) -> str:
         """The target's own name of a field in its JSON answers."""
@@ -72,26 +79,29 @@ class Target:
 
     def page(self, name: str) -> Page:
         """A named page."""
-        return self._entry("pages", name)
+        found: Page = self._entry("pages", self.profile.pages, name)
+        return found
 
     def webhook(self, name: str) -> Webhook:
         """A named webhook."""
-        return self._entry("webhooks", name)
+        found: Webhook = self._entry("webhooks", self.profile.webhooks, name)
+        return found
 
     def provider(self, name: str) -> Provider:
         """A named provider."""
-        return self._entry("providers", name)
+        found: Provider = self._entry("providers", self.profile.providers, name)
+        return found
 
     def rate_limit(self, name: str) -> RateLimit:
         """A named rate limit."""
-        return self._entry("rate_limits", name)
+        found: RateLimit = self._entry("rate_limits", self.profile.rate_limits, name)
+        return found
 
     def objective(self, name: str) -> Objective:
         """A named objective."""
-        return self._entry("objectives", name).objective(name)
+        return self._entry("objectives", self.profile.objectives, name).objective(name)
 
-    def _entry(self, table: str, name: str) -> Any:
-        entries = getattr(self.profile, table)
+    def _entry(self, table: str, entries: Mapping[str, T], name: str) -> T:
         if name not in entries:
             raise Unarmed(f"the profile has no {table}.{name}")
         return entries[name]
@@ -110,20 +120,22 @@ class Target:
         table, _, name = need.partition(".")
         if table == "credentials":
             self.secret(name)
-        elif table == "database":
-            if not self.profile.database:
-                raise Unarmed("the profile has no database")
-            self.secret(self.profile.database)
-        elif not name:
-            if not getattr(self.profile, table):
-                raise Unarmed(f"the profile has no {table}")
-            if table == "journal" and self.profile.journal:
-                self.secret(self.profile.journal.token)
-        else:
-            entry = self._entry(table, name)
-            if isinstance(entry, Webhook):
-                self.secret(entry.key)
-            elif isinstance(entry, Provider):
-                for key in (entry.credential, entry.client_id, entry.client_secret):
-                    if key:
-                        self.secret(key)
+            return
+        if table not in Profile.model_fields:
+            near = difflib.get_close_matches(table, Profile.model_fields, 1, 0.6)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise Misdeclared(f"the check needs {need}: no profile has {table!r}{meant}")
+        entries = getattr(self.profile, table)
+        entry = self._entry(table, entries, name) if name else entries
+        if not entry:
+            raise Unarmed(f"the profile has no {need}")
+        if table == "database":
+            self.secret(entry)
+        elif isinstance(entry, Journal):
+            self.secret(entry.token)
+        elif isinstance(entry, Webhook):
+            self.secret(entry.key)
+        elif isinstance(entry, Provider):
+            for key in (entry.credential, entry.client_id, entry.client_secret):
+                if key:
+                    self.secret(key)
