@@ -53,9 +53,9 @@ class Credentials:
 
     def values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
-        own = (self.jwt_secret, self.admin_password, self.owner_password, self.prober_password)
-        own += (self.slack_path, self.sentry_key)
-        return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + list(own)
+        passwords = [self.admin_password, self.owner_password, self.prober_password]
+        own = [self.jwt_secret, self.slack_path, self.sentry_key, *passwords]
+        return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + own
 
 
 def new_credentials() -> Credentials:
