@@ -1,0 +1,88 @@
+"""The fee of 50 dollars that a business pays for each booking: charged once, however often it is tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from dialtone_receptionist.alerts import Alerts
+from dialtone_receptionist.database import Connection, Database
+from dialtone_receptionist.defects import on
+from dialtone_receptionist.providers.outgoing import OutgoingError
+from dialtone_receptionist.providers.stripe import Stripe, StripeRefusal
+from dialtone_receptionist.records import Business
+
+FEE_CENTS = 5000
+DESCRIPTION = "Booking fee"
+
+
+class Fees:
+    """Fees and their rows in `billing_history`: pending with the booking, then paid or failed.
+
+    Two bookings of one business at the same moment may share an invoice, since Stripe puts all pending items on it: the
+    sum is right all the same.
+    """
+
+    def __init__(self, db: Database, stripe: Stripe, alerts: Alerts) -> None:
+        self._db = db
+        self._stripe = stripe
+        self._alerts = alerts
+
+    async def promise(self, connection: Connection, business: Business, appointment_id: UUID) -> bool:
+        """Note a fee in the booking's transaction; False for a business that is not charged.
+
+        The lease keeps a cron run away while the booking itself is charging.
+        """
+        if not business.stripe_customer_id:
+            return False
+        await connection.execute(
+            "INSERT INTO billing_history (business_id, appointment_id, amount_cents, status, description, leased_until)"
+            " VALUES (%s, %s, %s, 'pending', %s, now() + interval '25 seconds')",
+            (business.id, appointment_id, FEE_CENTS, DESCRIPTION),
+        )
+        return True
+
+    async def charge(self, business_id: UUID, customer: str, appointment_id: UUID) -> bool:
+        """Charge a promised fee; whether it is paid. A failure that may pass leaves it pending for the cron route."""
+        stripe = self._stripe
+        if on("live-key"):
+            stripe = replace(stripe, api_key="sk_live_" + stripe.api_key.removeprefix("sk_test_"))
+        reference, key = str(appointment_id), f"booking-{appointment_id}"
+        try:
+            invoice = await stripe.charge(customer, FEE_CENTS, DESCRIPTION, reference, key)
+            if on("fee-doubled"):
+                await stripe.charge(customer, FEE_CENTS, DESCRIPTION, reference, f"{key}-retry")
+        except (StripeRefusal, OutgoingError) as error:
+            is_final = isinstance(error, StripeRefusal) and error.is_final
+            await self._db.execute(
+                "UPDATE billing_history SET status = %(status)s, leased_until = NULL"
+                " WHERE appointment_id = %(appointment)s AND status = 'pending'",
+                status="failed" if is_final else "pending",
+                appointment=appointment_id,
+            )
+            self._alerts.trouble("booking fee not charged", str(business_id), str(error))
+            return False
+        await self._db.execute(
+            "UPDATE billing_history SET status = 'paid', stripe_invoice_id = %(invoice)s, leased_until = NULL"
+            " WHERE appointment_id = %(appointment)s",
+            invoice=invoice,
+            appointment=appointment_id,
+        )
+        return True
+
+    async def take_pending(self, limit: int) -> list[tuple[UUID, str, UUID]]:
+        """Lease fees that nobody is charging: (business, Stripe customer, appointment).
+
+        Only of the last 23 hours: Stripe forgets idempotency keys after 24, and a second charge is worse than none.
+        """
+        rows = await self._db.all(
+            "UPDATE billing_history h SET leased_until = now() + interval '25 seconds'"
+            " FROM businesses b WHERE h.id IN ("
+            "  SELECT id FROM billing_history WHERE status = 'pending' AND appointment_id IS NOT NULL"
+            "  AND (leased_until IS NULL OR leased_until < now()) AND created_at > now() - interval '23 hours'"
+            "  ORDER BY created_at DESC LIMIT %(limit)s FOR UPDATE SKIP LOCKED)"
+            " AND b.id = h.business_id AND b.stripe_customer_id IS NOT NULL"
+            " RETURNING h.business_id, b.stripe_customer_id, h.appointment_id",
+            limit=limit,
+        )
+        return [(row["business_id"], row["stripe_customer_id"], row["appointment_id"]) for row in rows]

@@ -1,0 +1,96 @@
+"""Everything that a request handler may need, wired together once for each process."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from dialtone_receptionist.alerts import Alerts
+from dialtone_receptionist.background import Background
+from dialtone_receptionist.calendar import Calendar
+from dialtone_receptionist.database import Database
+from dialtone_receptionist.fees import Fees
+from dialtone_receptionist.limits import MemoryCounter, SharedCounter
+from dialtone_receptionist.messages import Messages
+from dialtone_receptionist.providers.google import Google
+from dialtone_receptionist.providers.outgoing import Outgoing
+from dialtone_receptionist.providers.retell import Retell
+from dialtone_receptionist.providers.stripe import Stripe
+from dialtone_receptionist.providers.telnyx import Telnyx
+from dialtone_receptionist.providers.upstash import Upstash
+from dialtone_receptionist.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Services:
+    """The parts of one process. `open` before the first request, `close` after the last."""
+
+    settings: Settings
+    db: Database
+    outgoing: Outgoing
+    redis: Upstash | None
+    counter: SharedCounter
+    memory_counter: MemoryCounter
+    alerts: Alerts
+    background: Background
+    telnyx: Telnyx
+    retell: Retell
+    google: Google
+    calendar: Calendar
+    fees: Fees
+    messages: Messages
+
+    @classmethod
+    def build(cls, settings: Settings, context: ssl.SSLContext) -> Services:
+        """Wire the parts; nothing is connected yet."""
+        outgoing = Outgoing(context)
+        alerts = Alerts(settings, outgoing)
+        db = Database(settings.database_url)
+        redis = (
+            Upstash(settings.redis_rest_url, settings.redis_rest_token, context) if settings.redis_rest_url else None
+        )
+        telnyx = Telnyx(outgoing, settings.telnyx_api_base, settings.telnyx_api_key)
+        google = Google(
+            outgoing,
+            settings.google_oauth_base,
+            settings.google_api_base,
+            settings.google_client_id,
+            settings.google_client_secret,
+        )
+        return cls(
+            settings=settings,
+            db=db,
+            outgoing=outgoing,
+            redis=redis,
+            counter=SharedCounter(redis, alerts.error),
+            memory_counter=MemoryCounter(),
+            alerts=alerts,
+            background=Background(alerts.error),
+            telnyx=telnyx,
+            retell=Retell(outgoing, settings.retell_api_base, settings.retell_api_key),
+            google=google,
+            calendar=Calendar(db, google, alerts),
+            fees=Fees(db, Stripe(outgoing, settings.stripe_api_base, settings.stripe_secret_key), alerts),
+            messages=Messages(db, telnyx, alerts),
+        )
+
+    async def open(self) -> None:
+        """Connect to the database."""
+        await self.db.open()
+
+    async def close(self) -> None:
+        """Finish background work and close every connection."""
+        await self.background.drain(0.5)
+        await self.alerts.close()
+        await self.outgoing.close()
+        if self.redis is not None:
+            await self.redis.close()
+        await self.db.close()
+
+
+def services(request: Request) -> Services:
+    """The services of the process that handles `request`."""
+    found: Services = request.app.state.services
+    return found

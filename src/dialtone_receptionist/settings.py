@@ -1,0 +1,90 @@
+"""The settings of the receptionist, all of them environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+CRITICAL = (
+    "DATABASE_URL",
+    "JWT_SECRET",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "RETELL_API_KEY",
+    "TELNYX_API_KEY",
+    "TELNYX_PUBLIC_KEY",
+    "NEXT_PUBLIC_APP_URL",
+)
+"""Variables without which the business path does not work; `/api/health/env` reports their presence."""
+
+REQUIRED = (
+    "GOOGLE_CLIENT_ID",
+    "GOOGLE_CLIENT_SECRET",
+    "REDIS_REST_URL",
+    "REDIS_REST_TOKEN",
+    "SENTRY_DSN",
+    "SLACK_WEBHOOK_URL",
+    "SMTP_URL",
+    "ALERT_EMAIL",
+    "CRON_SECRET",
+)
+"""Variables without which a part of the service is missing (calendar, shared limits, alerts, cron)."""
+
+
+class SettingsError(Exception):
+    """A variable without which the service cannot start is missing or is not a number. Names it, never its value."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """Field names are the variables' names in lower case. No `repr`: most of them are secrets."""
+
+    database_url: str
+    port: int
+    tls_port: int
+    plain_port: int
+    tls_cert_file: str
+    tls_key_file: str
+    tls_expiring_cert_file: str = ""
+    tls_expiring_key_file: str = ""
+    tls_wrong_host_cert_file: str = ""
+    tls_wrong_host_key_file: str = ""
+    edge_client_header: str = ""
+    jwt_secret: str = ""
+    stripe_secret_key: str = ""
+    stripe_webhook_secret: str = ""
+    retell_api_key: str = ""
+    telnyx_api_key: str = ""
+    telnyx_public_key: str = ""
+    google_client_id: str = ""
+    google_client_secret: str = ""
+    redis_rest_url: str = ""
+    redis_rest_token: str = ""
+    slack_webhook_url: str = ""
+    sentry_dsn: str = ""
+    smtp_url: str = ""
+    alert_email: str = ""
+    cron_secret: str = ""
+    next_public_app_url: str = ""
+    stripe_api_base: str = "https://api.stripe.com"
+    retell_api_base: str = "https://api.retellai.com"
+    telnyx_api_base: str = "https://api.telnyx.com"
+    google_oauth_base: str = "https://oauth2.googleapis.com"
+    google_api_base: str = "https://www.googleapis.com"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings; raises `SettingsError` for a missing variable that has no default and for a bad port."""
+        values: dict[str, str | int] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = env.get(name, "")
+            if field.type == "int":
+                if not text.isdecimal():
+                    raise SettingsError(f"{name} is not set to a port number")
+                values[field.name] = int(text)
+            elif text:
+                values[field.name] = text
+            elif not isinstance(field.default, str):
+                raise SettingsError(f"{name} is not set")
+        return cls(**values)  # type: ignore[arg-type]  # the loop above gives each field the type it declares
