@@ -18,7 +18,7 @@ from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
 from dialtone.plugin import SESSION
 from dialtone.target import Target
-from dialtone.verdict import Finding, Unarmed
+from dialtone.verdict import Finding, Misdeclared, Unarmed
 
 if TYPE_CHECKING:
     from dialtone.drill import Story
@@ -125,7 +125,7 @@ def sampler(http: Caller) -> Sampler:
 def objective(target: Target, meta: Meta) -> Judge:
     """The objective that the check declares."""
     if meta.objective is None:
-        raise pytest.UsageError("the check asks for an objective that it does not declare: @check(objective=…)")
+        raise Misdeclared("the check asks for an objective that it does not declare: @check(objective=…)")
     return Judge(target.objective(meta.objective))
 
 

@@ -176,6 +176,21 @@ def _blank(value: str) -> str:
     return f"{side} with {'a line break' if odd in chr(13) + chr(10) else 'a blank'}: set it again without it"
 
 
+_FORMS = {
+    "dict_type": "a table",
+    "model_type": "a table",
+    "list_type": "a list",
+    "string_type": "text in quotes",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+
+
 def _explain(file: str, prefix: tuple[str, ...], model: type[BaseModel], error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False, include_input=False):
@@ -192,6 +207,8 @@ def _explain(file: str, prefix: tuple[str, ...], model: type[BaseModel], error: 
             message = "empty: a required setting has to be given"
         elif kind in ("literal_error", "enum"):
             message = f"has to be one of {item['ctx']['expected']}"
+        elif kind in _FORMS:
+            message = f"has to be {_FORMS[kind]}"
         lines.append(f"{file}: {where or 'the file'}: {message}")
     return "\n".join(lines)
 

@@ -1,0 +1,126 @@
+"""A target as checks see it: effects, entries, what is armed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dialtone.target import Profile, Target
+from dialtone.target.model import seconds
+from dialtone.verdict import Effect, Misdeclared, Unarmed
+
+TABLES: dict[str, Any] = {
+    "kind": "sandbox",
+    "base_url": "http://127.0.0.1:1",
+    "database": "db",
+    "credentials": {"db": "APP_DB", "hook": "APP_HOOK", "id": "APP_ID", "token": "APP_TOKEN"},
+    "routes": {"health": "/health"},
+    "webhooks": {"stripe": {"route": "/s", "scheme": "stripe", "key": "hook", "answer_within": "5s"}},
+    "providers": {"google": {"base_url": "http://g", "credential": "id", "client_id": "id"}},
+    "objectives": {"errors": {"alert": 5, "critical": 10, "unit": "%", "severity": {"critical": "P0"}}},
+    "journal": {"url": "http://j", "token": "token"},
+}
+
+
+def target(credentials: dict[str, str] | None = None, **tables: Any) -> Target:
+    """A target of these tables."""
+    return Target("here", Profile.model_validate({**TABLES, **tables}), credentials or {})
+
+
+def test_production_never_disrupts() -> None:
+    """Whatever its profile says."""
+    witnesses = ["https://a", "https://b"]
+    everything = [str(e) for e in Effect]
+    live = target(kind="production", witnesses=witnesses, effects=everything)
+    assert live.effects == set(Effect) - {Effect.DISRUPTS}
+    assert live.refuses(Effect.DISRUPTS) == "here does not allow disrupts: effects in its profile"
+    assert target(effects=everything).effects == set(Effect)
+
+
+def test_reading_is_always_allowed() -> None:
+    """A profile without effects only reads; one with others reads as well."""
+    assert target().effects == {Effect.READS}
+    assert target(effects=["writes"]).effects == {Effect.READS, Effect.WRITES}
+    assert target(effects=["writes"]).refuses(Effect.COSTS) == "here does not allow costs: effects in its profile"
+
+
+@pytest.mark.parametrize(
+    ("need", "reason"),
+    [
+        ("routes.health", None),
+        ("routes.home", "the profile has no routes.home"),
+        ("routes", None),
+        ("pages", "the profile has no pages"),
+        ("credentials.db", "APP_DB is not set"),
+        ("credentials.x", "the profile has no credential 'x'"),
+        ("database", "APP_DB is not set"),
+        ("webhooks.stripe", "APP_HOOK is not set"),
+        ("webhooks.retell", "the profile has no webhooks.retell"),
+        ("providers.google", "APP_ID is not set"),
+        ("journal", "APP_TOKEN is not set"),
+        ("objectives.errors", None),
+        ("objectives.x", "the profile has no objectives.x"),
+        ("tenant", "the profile has no tenant"),
+        ("tls_url", "the profile has no tls_url"),
+    ],
+)
+def test_what_a_check_lacks_is_named(need: str, reason: str | None) -> None:
+    """An unarmed check says which setting or variable it needs."""
+    assert target().lacks([need]) == ([reason] if reason else [])
+
+
+def test_a_check_with_everything_lacks_nothing() -> None:
+    """All credentials set: armed."""
+    whole = target({"db": "x", "hook": "x", "id": "x", "token": "x"})
+    assert whole.lacks(["database", "webhooks.stripe", "providers.google", "journal", "credentials.db"]) == []
+
+
+def test_a_profile_without_a_database_says_so() -> None:
+    """The check learns that it needs one."""
+    assert target(database=None).lacks(["database"]) == ["the profile has no database"]
+
+
+def test_a_need_that_no_profile_can_meet_is_a_mistake_of_the_check() -> None:
+    """A spelling mistake would otherwise leave the check unarmed for ever."""
+    with pytest.raises(Misdeclared, match=r"needs route\.health: no profile has 'route'; did you mean 'routes'\?"):
+        target().lacks(["route.health"])
+
+
+def test_entries_that_are_missing_leave_a_check_unarmed() -> None:
+    """Asking for a name that the profile lacks ends the check as unarmed, not as broken."""
+    here = target()
+    for ask in (here.route, here.value, here.query, here.request, here.page, here.webhook, here.provider):
+        with pytest.raises(Unarmed, match="the profile has no "):
+            ask("nothing")
+    for ask_other in (here.rate_limit, here.objective):
+        with pytest.raises(Unarmed, match="the profile has no "):
+            ask_other("nothing")
+    with pytest.raises(Unarmed, match="APP_DB is not set"):
+        here.secret("db")
+
+
+def test_entries_are_given_by_name() -> None:
+    """The names of a profile are the vocabulary of the checks."""
+    here = target({"db": "hush"}, fields={"token": "jwt"})
+    assert here.route("health") == "/health"
+    assert here.secret("db") == "hush"
+    assert (here.field("token", "token"), here.field("id", "id")) == ("jwt", "id")
+    errors = here.objective("errors")
+    assert (errors.levels.alert, errors.levels.critical, errors.unit) == (5, 10, "%")
+    assert errors.severities == {"critical": "P0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("300ms", 0.3), ("5s", 5), ("15m", 900), ("24h", 86400), ("30d", 2592000), ("1.5s", 1.5)]
+)
+def test_durations_have_units(text: str, value: float) -> None:
+    """Seconds inside, units outside."""
+    assert seconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", [5, "5", "s", "5 s", "-5s", "5sec", "1h30m", None, True])
+def test_a_number_without_a_unit_is_no_duration(text: Any) -> None:
+    """Five of what?"""
+    with pytest.raises(ValueError, match="a number and a unit"):
+        seconds(text)
