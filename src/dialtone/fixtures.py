@@ -202,6 +202,8 @@ def hook(request: pytest.FixtureRequest, target: Target, http: Caller, run: Run)
         if tenant is None:
             text = "".join(t or "" for t in (spec.genuine, spec.stop, spec.help))
             tenant = request.getfixturevalue("tenant") if "{{tenant." in text else {}
+        if any(effect.provider for effect in spec.effects) and target.profile.journal:
+            request.getfixturevalue("journal")  # opened before the first event: it sees what comes after
         return Hook(
             name,
             target,
