@@ -114,11 +114,12 @@ class Environment:
 
     def _begin(self) -> None:
         from dialtone.sandbox import Sandbox, SandboxError
+        from dialtone.target.load import sandbox_options
 
         if os.environ.get(STATE) or self._sandbox is not None:
             return
         try:
-            self._sandbox = Sandbox.begin(self._table().get("app") or None)
+            self._sandbox = Sandbox.begin(**sandbox_options(self._path, self._name))
         except SandboxError as wrong:
             pytest.exit(f"the sandbox did not start: {wrong}", returncode=4)
         os.environ[STATE] = str(self._sandbox.state_file)
