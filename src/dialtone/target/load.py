@@ -87,6 +87,14 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
     return Target(name, profile, values, tuple(found), path.resolve())
 
 
+def sandbox_options(path: Path, name: str) -> dict[str, Any]:
+    """What a sandbox needs to know of a target before it is up: `app`, its command, and `webhooks`, name -> route."""
+    file = read(path)
+    table = _merge(file.defaults, file.target.get(name, {}))
+    routes = {hook: str(spec.get("route", "")) for hook, spec in table.get("webhooks", {}).items()}
+    return {"app": table.get("app") or None, "webhooks": routes}
+
+
 def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True) -> Profile:
     missing: list[tuple[str, str]] = []
     try:
