@@ -1,0 +1,32 @@
+"""Fixtures of the HTTP client's tests: one hostile server, and a client with short patience."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.hostile import Authority, Hostile
+
+from dialtone.http import Client, Limits
+
+SHORT = Limits(connect=0.4, read=0.3, total=0.5, max_body=200_000)
+
+
+@pytest.fixture
+def server() -> Iterator[Hostile]:
+    """A hostile server of this test's own."""
+    with Hostile() as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: Hostile) -> Iterator[Client]:
+    """A client of that server with short patience."""
+    with Client(server.url(""), limits=SHORT) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """A throw-away authority."""
+    return Authority()
