@@ -77,10 +77,14 @@ def _up(args: argparse.Namespace) -> int:
                 if problem != said:
                     _tell(str(problem))
                     said = problem
-                time.sleep(0.5)
+                _pause()
         except KeyboardInterrupt:
             _tell("taking the sandbox down")
     return 0
+
+
+def _pause() -> None:
+    time.sleep(0.5)
 
 
 def _addresses(state: Mapping[str, Any]) -> str:
@@ -172,7 +176,8 @@ def _defects(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**outcome.document, "complaints": outcome.complaints}, indent=1))
     caught = sum(entry["caught"] for entry in outcome.document["defects"])
-    _tell(f"{caught} of {len(outcome.document['defects'])} defects caught, {len(outcome.complaints)} complaints")
+    total, wrong = len(outcome.document["defects"]), len(outcome.complaints)
+    _tell(f"{caught} of {total} defects caught, {wrong} complaint{'' if wrong == 1 else 's'}")
     for complaint in outcome.complaints:
         _tell(f"  {complaint}")
     return 1 if outcome.complaints else 0
