@@ -1,0 +1,72 @@
+"""The ways in which the stand-ins can be made wrong on purpose, and the file that says which ones are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+DEFECTS: dict[str, dict[str, Any]] = {
+    "stripe-endpoint-disabled": {
+        "what": "Stripe has disabled the webhook endpoint: GET /v1/webhook_endpoints says status disabled",
+        "area": "webhooks",
+        "how": "switch",
+        "cascade": False,
+    },
+    "stripe-undelivered": {
+        "what": "Stripe could not deliver events for three hours: pending_webhooks stays 1",
+        "area": "webhooks",
+        "how": "switch",
+        "cascade": False,
+    },
+    "telnyx-deliveries-failing": {
+        "what": "Telnyx' delivery record says that most webhooks failed",
+        "area": "webhooks",
+        "how": "switch",
+        "cascade": False,
+    },
+    "stripe-key-revoked": {
+        "what": "the application's Stripe key was revoked: refused with 401",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
+    "stripe-balance-503": {
+        "what": "Stripe answers GET /v1/balance with 503",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
+}
+"""Every defect of the stand-ins by id."""
+
+
+class Switches:
+    """Which defects are active, according to a JSON list of ids in a file that is replaced atomically.
+
+    The file is looked at on every question and read again when it was replaced; a missing file means none.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen: tuple[int, int] | None = None
+        self._active: frozenset[str] = frozenset()
+
+    def on(self, defect: str) -> bool:
+        """Whether the defect is active now. Raises KeyError for an id that is not in `DEFECTS`."""
+        if defect not in DEFECTS:
+            raise KeyError(defect)
+        self._refresh()
+        return defect in self._active
+
+    def _refresh(self) -> None:
+        if self._file is None:
+            return
+        try:
+            stat = self._file.stat()
+            seen = (stat.st_mtime_ns, stat.st_ino)
+            if seen != self._seen:
+                self._active = frozenset(json.loads(self._file.read_text()))
+                self._seen = seen
+        except FileNotFoundError:
+            self._active, self._seen = frozenset(), None

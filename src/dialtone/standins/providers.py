@@ -1,0 +1,85 @@
+"""Which stand-ins a configuration asks for.
+
+A new provider is its own file, a line in `_BUILDERS` and its secrets in `config.NEEDED_SECRETS`. Stand-ins are
+imported when they are asked for: one of them alone (Redis) costs more to import than all others together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dialtone.standins.config import Config
+from dialtone.standins.defects import Switches
+from dialtone.standins.standin import StandIn
+from dialtone.standins.state import Clock
+
+Builder = Callable[[Config, Switches, Clock], list[StandIn]]
+
+
+def stand_ins(config: Config, switches: Switches, clock: Clock) -> dict[str, StandIn]:
+    """A stand-in for every HTTP listener of the configuration except the journal's own, by name."""
+    made: dict[str, StandIn] = {}
+    for name, build in _BUILDERS.items():
+        if name in config.ports:
+            made.update({standin.name: standin for standin in build(config, switches, clock)})
+    return made
+
+
+def _stripe(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.stripe import Stripe
+
+    keys = config.secrets["stripe_secret_key"], config.secrets["stripe_probe_key"]
+    return [Stripe(*keys, config.webhook_url("stripe"), switches, clock)]
+
+
+def _retell(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.retell import Retell
+
+    return [Retell(config.secrets["retell_api_key"], config.secrets["retell_probe_key"], clock)]
+
+
+def _telnyx(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.telnyx import Telnyx
+
+    keys = config.secrets["telnyx_api_key"], config.secrets["telnyx_probe_key"]
+    urls = config.webhook_url("telnyx_messaging"), config.webhook_url("telnyx_voice")
+    return [Telnyx(*keys, urls, switches, clock)]
+
+
+def _google(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.google import GoogleCalendar, GoogleOAuth, Grants
+
+    secrets = config.secrets
+    lasting, rotating, slow = (secrets[f"google_{kind}_token"] for kind in ("refresh", "rotating", "slow"))
+    grants = Grants(lasting, rotating, slow, clock)
+    oauth = GoogleOAuth(secrets["google_client_id"], secrets["google_client_secret"], grants)
+    return [oauth, GoogleCalendar(grants, clock)]
+
+
+def _upstash(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
+    from dialtone.standins.upstash import Upstash
+
+    return [Upstash(config.secrets["upstash_token"])]
+
+
+def _slack(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
+    from dialtone.standins.slack import Slack
+
+    return [Slack(config.secrets["slack_path"])]
+
+
+def _sentry(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
+    from dialtone.standins.sentry import Sentry
+
+    return [Sentry(config.secrets["sentry_key"])]
+
+
+_BUILDERS: Mapping[str, Builder] = {
+    "stripe": _stripe,
+    "retell": _retell,
+    "telnyx": _telnyx,
+    "google": _google,
+    "upstash": _upstash,
+    "slack": _slack,
+    "sentry": _sentry,
+}

@@ -1,0 +1,218 @@
+"""Customers and invoices.
+
+A customer whose id contains `declined` has a card that is declined; every other one pays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dialtone.standins.standin import Routes
+from dialtone.standins.state import Bounded, Clock
+from dialtone.standins.stripe.wire import (
+    LIST_PARAMETERS,
+    error,
+    integer,
+    is_live,
+    metadata,
+    missing,
+    new_id,
+    no_such,
+    page,
+    parameters,
+)
+from dialtone.standins.wire import Answer, Refusal, Request, json_answer
+
+_SANDBOX_CUSTOMERS = ("cus_synthetic", "cus_sandbox")
+"""Customers of the sandbox's database: they exist without having been created here."""
+
+_CUSTOMER = frozenset(
+    "address balance description email invoice_settings metadata name payment_method phone source tax".split()
+)
+_INVOICE_ITEM = frozenset(
+    "amount currency customer description discountable invoice metadata period price_data pricing quantity subscription"
+    " tax_behavior tax_code tax_rates unit_amount_decimal".split()
+)
+_INVOICE = frozenset(
+    "application_fee_amount auto_advance automatic_tax collection_method currency custom_fields customer days_until_due"
+    " default_payment_method default_source description due_date footer metadata number payment_settings"
+    " pending_invoice_items_behavior statement_descriptor subscription".split()
+)
+_MAX_LINES = 250
+_PAY = frozenset("forgive mandate off_session paid_out_of_band payment_method source".split())
+
+
+class Billing:
+    """Customers, the items that they will be charged for, and invoices from draft to paid."""
+
+    routes = Routes()
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = int(clock.time())
+        self._customers: Bounded[dict[str, Any]] = Bounded()
+        self._items: Bounded[dict[str, Any]] = Bounded()
+        self._invoices: Bounded[dict[str, Any]] = Bounded()
+
+    @routes("POST", "/v1/customers")
+    def create_customer(self, request: Request) -> Answer:
+        """A new customer."""
+        values = parameters(request, _CUSTOMER)
+        customer = self._customer_object(new_id("cus"), is_live(request))
+        customer |= {name: values[name] for name in ("description", "email", "name", "phone") if name in values}
+        customer["metadata"] = metadata(values)
+        self._customers[customer["id"]] = customer
+        return json_answer(200, customer)
+
+    @routes("GET", "/v1/customers/{name}")
+    def get_customer(self, request: Request, name: str) -> Answer:
+        """A customer that was created here, or one of the sandbox's database."""
+        if customer := self._customers.get(name):
+            return json_answer(200, customer)
+        if not name.startswith(_SANDBOX_CUSTOMERS):
+            raise no_such("customer", name)
+        return json_answer(200, self._customer_object(name, is_live(request)))
+
+    @routes("POST", "/v1/invoiceitems")
+    def create_invoice_item(self, request: Request) -> Answer:
+        """A line for an invoice that exists, or for the next one that includes pending items."""
+        values = parameters(request, _INVOICE_ITEM)
+        item = {
+            "id": new_id("ii"),
+            "object": "invoiceitem",
+            "amount": integer(values, "amount"),
+            "currency": values.get("currency", "usd"),
+            "customer": self.customer_of(values),
+            "date": int(self._clock.time()),
+            "description": values.get("description"),
+            "invoice": values.get("invoice"),
+            "livemode": is_live(request),
+            "metadata": metadata(values),
+            "quantity": integer(values, "quantity", 1),
+        }
+        if item["invoice"]:
+            invoice = self._invoice(item["invoice"], param="invoice", status=400)
+            if invoice["status"] != "draft":
+                raise Refusal(error(400, "You can only add items to a draft invoice.", code="invoice_not_editable"))
+            if invoice["lines"]["total_count"] >= _MAX_LINES:
+                raise Refusal(error(400, f"An invoice can have at most {_MAX_LINES} line items."))
+            self._add(invoice, item)
+        self._items[item["id"]] = item
+        return json_answer(200, item)
+
+    @routes("POST", "/v1/invoices")
+    def create_invoice(self, request: Request) -> Answer:
+        """A draft. Pending items come with it only when `pending_invoice_items_behavior` says `include`."""
+        values = parameters(request, _INVOICE)
+        behaviour = values.get("pending_invoice_items_behavior", "exclude")
+        if behaviour not in ("include", "exclude"):
+            param = "pending_invoice_items_behavior"
+            raise Refusal(error(400, f"Invalid {param}: must be one of exclude or include", param=param))
+        invoice: dict[str, Any] = {
+            "id": new_id("in"),
+            "object": "invoice",
+            "amount_due": 0,
+            "amount_paid": 0,
+            "amount_remaining": 0,
+            "attempt_count": 0,
+            "attempted": False,
+            "auto_advance": values.get("auto_advance", "false") == "true",
+            "collection_method": values.get("collection_method", "charge_automatically"),
+            "created": int(self._clock.time()),
+            "currency": values.get("currency", "usd"),
+            "customer": self.customer_of(values),
+            "description": values.get("description"),
+            "lines": {"object": "list", "data": [], "has_more": False, "total_count": 0},
+            "livemode": is_live(request),
+            "metadata": metadata(values),
+            "next_payment_attempt": None,
+            "status": "draft",
+            "total": 0,
+        }
+        if behaviour == "include":
+            for item in reversed(self._items.newest_first()):
+                pending = item["customer"] == invoice["customer"] and item["invoice"] is None
+                if pending and invoice["lines"]["total_count"] < _MAX_LINES:
+                    self._add(invoice, item)
+        self._invoices[invoice["id"]] = invoice
+        return json_answer(200, invoice)
+
+    @routes("GET", "/v1/invoices")
+    def list_invoices(self, request: Request) -> Answer:
+        """Invoices, newest first."""
+        values = parameters(request, LIST_PARAMETERS | {"customer", "status", "collection_method", "subscription"})
+        wanted = {name: values[name] for name in ("customer", "status", "collection_method") if name in values}
+        invoices = self._invoices.newest_first()
+        matching = [invoice for invoice in invoices if all(invoice[name] == value for name, value in wanted.items())]
+        return page(request.path, matching, values)
+
+    @routes("GET", "/v1/invoices/{name}")
+    def get_invoice(self, _request: Request, name: str) -> Answer:
+        """An invoice that was created here."""
+        return json_answer(200, self._invoice(name))
+
+    @routes("POST", "/v1/invoices/{name}/finalize")
+    def finalize_invoice(self, request: Request, name: str) -> Answer:
+        """A draft becomes open; one over nothing is paid at once."""
+        parameters(request, {"auto_advance"})
+        invoice = self._invoice(name)
+        if invoice["status"] != "draft":
+            raise Refusal(error(400, "This invoice is already finalized, you can't re-finalize it."))
+        invoice["status"] = "open" if invoice["amount_due"] else "paid"
+        return json_answer(200, invoice)
+
+    @routes("POST", "/v1/invoices/{name}/pay")
+    def pay_invoice(self, request: Request, name: str) -> Answer:
+        """Charge the customer's card. A declined one leaves the invoice open."""
+        parameters(request, _PAY)
+        invoice = self._invoice(name)
+        if invoice["status"] == "paid":
+            raise Refusal(error(400, "Invoice is already paid"))
+        invoice["attempted"] = True
+        invoice["attempt_count"] += 1
+        if "declined" in invoice["customer"]:
+            invoice["status"] = "open"
+            more = {"decline_code": "generic_decline", "charge": new_id("ch")}
+            return error(402, "Your card was declined.", code="card_declined", kind="card_error", **more)
+        invoice |= {"status": "paid", "amount_paid": invoice["amount_due"], "amount_remaining": 0}
+        return json_answer(200, invoice)
+
+    def customer_of(self, values: dict[str, Any]) -> str:
+        """The customer named by the parameters. Refuses an unknown one."""
+        name = values.get("customer")
+        if not name:
+            raise missing("customer")
+        if not isinstance(name, str) or not (name in self._customers or name.startswith(_SANDBOX_CUSTOMERS)):
+            raise no_such("customer", str(name), param="customer", status=400)
+        return name
+
+    def _customer_object(self, name: str, live: bool) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "customer",
+            "balance": 0,
+            "created": self._started - 30 * 86_400 if name.startswith(_SANDBOX_CUSTOMERS) else int(self._clock.time()),
+            "currency": "usd",
+            "delinquent": False,
+            "description": None,
+            "email": None,
+            "livemode": live,
+            "metadata": {},
+            "name": None,
+            "phone": None,
+        }
+
+    def _invoice(self, name: str, *, param: str = "id", status: int = 404) -> dict[str, Any]:
+        invoice = self._invoices.get(name)
+        if invoice is None:
+            raise no_such("invoice", name, param=param, status=status)
+        return invoice
+
+    def _add(self, invoice: dict[str, Any], item: dict[str, Any]) -> None:
+        item["invoice"] = invoice["id"]
+        lines = invoice["lines"]
+        line = {name: item[name] for name in ("amount", "currency", "description", "metadata", "quantity")}
+        lines["data"].append({"id": new_id("il"), "object": "line_item", "invoice_item": item["id"], **line})
+        lines["total_count"] += 1
+        for total in ("amount_due", "amount_remaining", "total"):
+            invoice[total] += item["amount"]
