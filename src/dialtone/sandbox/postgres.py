@@ -143,9 +143,12 @@ class Cluster:
 
 
 def _set_up_script(credentials: Credentials) -> str:
-    """The passwords are hex digits, so that quoting cannot go wrong."""
+    """The passwords are hex digits, so that quoting cannot go wrong.
+
+    The owner may log in last: an application that is quick to migrate would make tables before their privileges.
+    """
     return f"""
-CREATE ROLE {OWNER} LOGIN PASSWORD '{credentials.owner_password}';
+CREATE ROLE {OWNER} NOLOGIN PASSWORD '{credentials.owner_password}';
 CREATE ROLE {PROBER} LOGIN PASSWORD '{credentials.prober_password}';
 GRANT pg_monitor TO {PROBER};
 CREATE DATABASE {DATABASE} OWNER {OWNER} STRATEGY file_copy;
@@ -154,4 +157,5 @@ CREATE EXTENSION pg_stat_statements;
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {PROBER};
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT USAGE, SELECT ON SEQUENCES TO {PROBER};
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT USAGE ON SCHEMAS TO {PROBER};
+ALTER ROLE {OWNER} LOGIN;
 """
