@@ -9,6 +9,7 @@ import time
 from email.message import EmailMessage
 from urllib.parse import urlsplit
 
+import psycopg
 import sentry_sdk
 
 from dialtone_receptionist import VERSION
@@ -47,7 +48,11 @@ class Alerts:
 
     def error(self, error: BaseException) -> None:
         """Tell Sentry of an exception; returns at once, a thread of the SDK sends."""
-        sentry_sdk.capture_exception(error)
+        if isinstance(error, psycopg.Error):
+            # Postgres quotes rows in its messages, and rows are customers' data.
+            self.message(f"database: {type(error).__name__} {error.sqlstate or ''}".rstrip(), "high")
+        else:
+            sentry_sdk.capture_exception(error)
 
     def message(self, text: str, severity: str, **tags: str) -> None:
         """Tell Sentry something; `severity` is low, medium, high or critical."""

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 Session = psycopg.Connection
 Hold = Callable[[str], Iterator[None]]
 
-_SETTLE = 10.0  # seconds for a statement of ours to be seen waiting or running
+_SETTLE = 15.0  # seconds for a session of ours to be seen in its state for as long as a check has patience for it
 
 
 def _connect(url: str, name: str = "receptionist") -> Session:
@@ -125,18 +125,29 @@ def _lock_waiting(url: str) -> Iterator[None]:
     with _connect(url) as watch, _as_application(url) as holder, _as_application(url) as waiter:
         holder.execute("SELECT pg_advisory_lock(7465201)")
         waiting = _in_thread(waiter, "SELECT pg_advisory_lock(7465201)")
-        _until(watch, "SELECT FROM pg_locks WHERE NOT granted AND pid = %s", waiter)
+        _until(
+            watch,
+            "SELECT FROM pg_locks WHERE NOT granted AND pid = %s"
+            " AND waitstart < clock_timestamp() - interval '1.2 seconds'",
+            waiter,
+        )
         try:
             yield
         finally:
-            holder.execute("SELECT pg_advisory_unlock(7465201)")
+            # Cancelled, not served: a statement that waited to its end would count as a slow one.
+            waiter.cancel_safe(timeout=5)
             waiting.join()
 
 
 def _long_query(url: str) -> Iterator[None]:
     with _connect(url) as watch, _as_application(url) as session:
-        running = _in_thread(session, "SELECT pg_sleep(60)")
-        _until(watch, "SELECT FROM pg_stat_activity WHERE state = 'active' AND pid = %s", session)
+        running = _in_thread(session, "SELECT count(*) FROM appointments, pg_sleep(60)")
+        _until(
+            watch,
+            "SELECT FROM pg_stat_activity WHERE state = 'active' AND pid = %s"
+            " AND query_start < clock_timestamp() - interval '3.5 seconds'",
+            session,
+        )
         try:
             yield
         finally:
@@ -145,8 +156,14 @@ def _long_query(url: str) -> Iterator[None]:
 
 
 def _idle_in_transaction(url: str) -> Iterator[None]:
-    with _as_application(url) as session, session.transaction():
+    with _connect(url) as watch, _as_application(url) as session, session.transaction():
         session.execute("SELECT count(*) FROM appointments")
+        _until(
+            watch,
+            "SELECT FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid = %s"
+            " AND state_change < clock_timestamp() - interval '2.5 seconds'",
+            session,
+        )
         yield
 
 
@@ -165,13 +182,13 @@ def _connections_leak(url: str) -> Iterator[None]:
 def _slow_statement(url: str) -> Iterator[None]:
     with _connect(url) as watch, _as_application(url) as session:
         for _ in range(3):
-            session.execute("SELECT pg_sleep(0.8)")
+            session.execute("SELECT id FROM appointments, pg_sleep(0.8) LIMIT 1")
         try:
             yield
         finally:
             watch.execute(
                 "SELECT pg_stat_statements_reset(userid, dbid, queryid) FROM pg_stat_statements"
-                " WHERE query LIKE 'SELECT pg_sleep(%'"
+                " WHERE query LIKE 'SELECT id FROM appointments, pg_sleep(%'"
             )
 
 
@@ -207,8 +224,8 @@ def _until(watch: Session, question: LiteralString, about: Session) -> None:
     deadline = time.monotonic() + _SETTLE
     while watch.execute(question, (about.info.backend_pid,)).fetchone() is None:
         if time.monotonic() > deadline:
-            raise TimeoutError("the statement did not get under way")
-        time.sleep(0.01)
+            raise TimeoutError("the session did not come into its state")
+        time.sleep(0.05)
 
 
 def main(name: str, url: str) -> int:

@@ -56,22 +56,30 @@ class Stripe:
             f"{key}-invoice",
         )
         identifier = str(invoice.get("id"))
-        await self._post(f"/v1/invoices/{identifier}/finalize", {}, f"{key}-finalize")
+        final = await self._post(f"/v1/invoices/{identifier}/finalize", {}, f"{key}-finalize")
+        if final.get("status") == "paid":  # nothing was left to pay: another invoice carried the item along
+            return identifier
         try:
             await self._post(f"/v1/invoices/{identifier}/pay", {}, f"{key}-pay")
         except StripeRefusal as refusal:
-            if refusal.code != "invoice_already_paid":
+            # Somebody may have paid it meanwhile: what the invoice says counts for more than the refusal.
+            if refusal.status != 400 or (await self._call("GET", f"/v1/invoices/{identifier}")).get("status") != "paid":
                 raise
         return identifier
 
     async def _post(self, path: str, form: dict[str, Any], key: str) -> dict[str, Any]:
+        return await self._call("POST", path, data=form, headers={"Idempotency-Key": key})
+
+    async def _call(
+        self, method: str, path: str, *, data: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         answer = await self.outgoing.call(
             "stripe",
-            "POST",
+            method,
             self.base + path,
             total=_TOTAL,
-            data=form,
-            headers={"Authorization": f"Bearer {self.api_key}", "Idempotency-Key": key},
+            data=data,
+            headers={"Authorization": f"Bearer {self.api_key}", **(headers or {})},
         )
         try:
             body = answer.json()
