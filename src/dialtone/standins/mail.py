@@ -53,7 +53,7 @@ def _parsed(raw: bytes) -> EmailMessage:
 def _text(message: EmailMessage) -> str:
     part = message.get_body(("plain", "html"))
     try:
-        return str(part.get_content()) if part else ""
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
     except (LookupError, ValueError):  # an unknown charset or encoding
         return ""
 

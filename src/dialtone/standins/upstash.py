@@ -88,13 +88,13 @@ class Upstash(StandIn):
         name = command[0].decode(errors="replace").lower()
         if name in _BLOCKED:
             raise RedisError(f"ERR Command is not available: '{name}'")
-        self._until_check -= 1
-        if self._until_check < 0:
-            self._until_check = _CHECK_EVERY
-            self._full = self._reply([b"DBSIZE"]) > self._max_keys
-        if self._full and name not in _READS_ANYWAY:
-            self._until_check = 0
-            raise RedisError("ERR DB capacity quota exceeded")
+        if name not in _READS_ANYWAY:
+            self._until_check -= 1
+            if self._full or self._until_check < 0:
+                self._until_check = _CHECK_EVERY
+                self._full = self._reply([b"DBSIZE"]) > self._max_keys
+            if self._full:
+                raise RedisError("ERR DB capacity quota exceeded")
         return self._reply(command)
 
     def _reply(self, command: list[bytes]) -> Any:

@@ -20,14 +20,14 @@ SLOW = 8.0
 """Seconds that a calendar answer takes for access tokens made from a slow grant."""
 
 Kind = Literal["lasting", "rotating", "slow"]
-_GENERATION = re.compile(r"-r\d+$")
+_GENERATION = re.compile(r"-rotated\d+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """One access token's grant and when it expires, on the monotonic clock."""
 
-    refresh_token: str
+    grant: str
     slow: bool
     expires: float
 
@@ -46,21 +46,22 @@ class Grants:
     def __init__(self, lasting: str, rotating: str, slow: str, clock: Clock) -> None:
         self._bases: dict[str, Kind] = {lasting: "lasting", rotating: "rotating", slow: "slow"}
         self._lasting, self._clock = lasting, clock
-        self._ended: Bounded[bool] = Bounded()
+        self._used: Bounded[bool] = Bounded()
+        self._revoked: Bounded[bool] = Bounded()
         self._access: Bounded[Access] = Bounded()
         self._generation = 0
 
     def refresh(self, refresh_token: str) -> Issued | None:
         """A new access token; None for a token that is unknown, revoked or, where it rotates, used before."""
-        kind = self._kind(refresh_token)
-        if kind is None or refresh_token in self._ended:
+        kind, grant = self._kind(refresh_token), _grant(refresh_token)
+        if kind is None or grant in self._revoked or refresh_token in self._used:
             return None
         successor = None
         if kind == "rotating":
-            self._ended[refresh_token] = True
+            self._used[refresh_token] = True
             self._generation += 1
-            successor = f"{_GENERATION.sub('', refresh_token)}-r{self._generation}"
-        return self._issue(successor or refresh_token, kind, successor)
+            successor = f"{grant}-rotated{self._generation}"
+        return self._issue(grant, kind, successor)
 
     def grant(self) -> Issued:
         """A new grant, as consent gives it."""
@@ -70,17 +71,17 @@ class Grants:
     def access(self, access_token: str) -> Access | None:
         """What an access token is good for; None when it is unknown, expired or revoked."""
         access = self._access.get(access_token)
-        if access is None or access.expires <= self._clock.monotonic() or access.refresh_token in self._ended:
+        if access is None or access.expires <= self._clock.monotonic() or access.grant in self._revoked:
             return None
         return access
 
     def revoke(self, token: str) -> bool:
         """End the grant of a refresh or an access token; False when there is none."""
         access = self.access(token)
-        refresh_token = access.refresh_token if access else token
-        if self._kind(refresh_token) is None or refresh_token in self._ended:
+        grant = access.grant if access else _grant(token)
+        if self._kind(grant) is None or grant in self._revoked:
             return False
-        self._ended[refresh_token] = True
+        self._revoked[grant] = True
         return True
 
     def tail(self, token: str) -> str:
@@ -97,3 +98,8 @@ class Grants:
         access_token = f"ya29.a0{secrets.token_urlsafe(48)}"
         self._access[access_token] = Access(grant, kind == "slow", self._clock.monotonic() + LIFETIME)
         return Issued(access_token, shown)
+
+
+def _grant(refresh_token: str) -> str:
+    """The first refresh token of a grant, which names it through all rotations."""
+    return _GENERATION.sub("", refresh_token)

@@ -1,0 +1,215 @@
+"""Google: tokens of three kinds, and a calendar that wants one."""
+
+from __future__ import annotations
+
+import pytest
+
+EVENT = {
+    "summary": "Ada",
+    "start": {"dateTime": "2027-03-01T10:00:00", "timeZone": "America/New_York"},
+    "end": {"dateTime": "2027-03-01T11:00:00-05:00"},
+}
+EVENTS = "/calendar/v3/calendars/primary/events"
+
+
+@pytest.fixture
+def calendar(world):
+    """Calls to the calendar with a valid access token."""
+    token = world.token().json()["access_token"]
+
+    def call(method, path, body=None, key=token):
+        return world.send("google", method, path, body=body, key=key)
+
+    return call
+
+
+def test_a_refresh_token_gives_access_tokens(world):
+    """Each refresh gives a new access token for an hour and no new refresh token."""
+    first, second = world.token().json(), world.token().json()
+    assert (first["expires_in"], first["token_type"]) == (3599, "Bearer")
+    assert first["access_token"] != second["access_token"]
+    assert "refresh_token" not in first
+
+
+@pytest.mark.parametrize("refresh_token", ["1//0glasting-tenant-7", "1//0rrotating-a", "1//0sslow-b"])
+def test_every_token_with_a_known_beginning_is_good(world, refresh_token):
+    """Tests can have grants of their own: a known token, a hyphen and anything."""
+    assert world.token(refresh_token).status == 200
+
+
+@pytest.mark.parametrize("refresh_token", ["1//0glastingx", "1//0", "revoked"])
+def test_an_unknown_refresh_token_is_an_invalid_grant(world, refresh_token):
+    """400 invalid_grant in Google's words."""
+    answer = world.token(refresh_token)
+    assert answer.status == 400
+    assert answer.json() == {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
+
+
+def test_a_rotating_token_is_good_once(world):
+    """Each answer carries the next refresh token, and the one before is dead; grants do not disturb each other."""
+    first = "1//0rrotating-check-1"
+    second = world.token(first).json()["refresh_token"]
+    third = world.token(second).json()["refresh_token"]
+    assert len({first, second, third}) == 3
+    assert second.startswith(first)
+    assert world.token(first).status == world.token(second).status == 400
+    assert world.token("1//0rrotating-check-2").status == world.token(third).status == 200
+
+
+def test_rotation_does_not_end_access_tokens(world):
+    """An access token stays good when the refresh token goes on; revoking ends the grant with all its tokens."""
+    first = world.token("1//0rrotating-x").json()
+    second = world.token(first["refresh_token"]).json()
+
+    def statuses():
+        path = "/calendar/v3/users/me/calendarList"
+        return {world.send("google", "GET", path, key=one["access_token"]).status for one in (first, second)}
+
+    assert statuses() == {200}
+    world.send("google_oauth", "POST", "/revoke", form={"token": first["access_token"]})
+    assert statuses() == {401}
+    assert world.token(second["refresh_token"]).status == 400
+
+
+def test_a_slow_grant_makes_slow_calendar_answers(world):
+    """The token comes at once, the calendar's answer after eight seconds."""
+    answer = world.token("1//0sslow-x")
+    assert answer.answer.delay == 0
+    slow = world.send("google", "POST", EVENTS, body=EVENT, key=answer.json()["access_token"])
+    assert (slow.status, slow.answer.delay) == (200, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "error"),
+    [
+        ({"client_secret": "wrong"}, 401, "invalid_client"),
+        ({"client_id": "wrong"}, 401, "invalid_client"),
+        ({"client_id": ""}, 400, "invalid_request"),
+        ({"client_secret": ""}, 400, "invalid_request"),
+        ({"refresh_token": ""}, 400, "invalid_request"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"grant_type": "authorization_code"}, 400, "invalid_request"),
+        ({"grant_type": "authorization_code", "code": "4/0sandbox-1"}, 400, "invalid_request"),
+        ({"grant_type": "authorization_code", "code": "other", "redirect_uri": "http://a"}, 400, "invalid_grant"),
+    ],
+)
+def test_token_requests_that_are_refused(world, change, status, error):
+    """OAuth errors with their status."""
+    form = {"grant_type": "refresh_token", "refresh_token": "1//0glasting"}
+    form |= {"client_id": world.secrets["google_client_id"], "client_secret": world.secrets["google_client_secret"]}
+    answer = world.send("google_oauth", "POST", "/token", form=form | change)
+    assert (answer.status, answer.json()["error"]) == (status, error)
+
+
+def test_a_code_is_exchanged_once(world):
+    """Consent gives a refresh token that works; the code works once."""
+    form = {"grant_type": "authorization_code", "code": "4/0sandbox-1", "redirect_uri": "http://app.invalid/back"}
+    form |= {"client_id": world.secrets["google_client_id"], "client_secret": world.secrets["google_client_secret"]}
+    tokens = world.send("google_oauth", "POST", "/token", form=form).json()
+    assert world.token(tokens["refresh_token"]).status == 200
+    assert world.send("google_oauth", "POST", "/token", form=form).json()["error"] == "invalid_grant"
+
+
+def test_a_revoked_grant_is_dead_with_its_access_tokens(world):
+    """Revoking ends the one grant and nothing else."""
+    access = world.token("1//0glasting-x").json()["access_token"]
+    assert world.send("google_oauth", "POST", "/revoke", form={"token": access}).status == 200
+    assert world.token("1//0glasting-x").json()["error"] == "invalid_grant"
+    assert world.send("google", "GET", "/calendar/v3/users/me/calendarList", key=access).status == 401
+    assert world.token().status == 200
+    assert world.send("google_oauth", "POST", "/revoke", form={"token": "x"}).json()["error"] == "invalid_token"
+
+
+@pytest.mark.parametrize("key", ["", "ya29.unknown"])
+def test_the_calendar_wants_a_token(calendar, key):
+    """401 without an access token and with an unknown one."""
+    answer = calendar("GET", "/calendar/v3/users/me/calendarList?maxResults=1", key=key)
+    assert answer.status == 401
+    assert answer.json()["error"]["errors"][0]["reason"] == ("authError" if key else "required")
+
+
+def test_an_access_token_expires(world, calendar):
+    """After an hour it is 401 authError."""
+    assert calendar("GET", "/calendar/v3/users/me/calendarList").status == 200
+    world.time.advance(3_600)
+    assert calendar("GET", "/calendar/v3/users/me/calendarList").json()["error"]["errors"][0]["reason"] == "authError"
+
+
+def test_the_life_of_an_event(calendar):
+    """Written once, 409 the second time, found, changed, deleted, 410 the second time, then cancelled."""
+    event = {**EVENT, "id": "0123456789abcdef"}
+    assert calendar("POST", EVENTS, event).json()["status"] == "confirmed"
+    again = calendar("POST", EVENTS, event)
+    assert (again.status, again.json()["error"]["errors"][0]["reason"]) == (409, "duplicate")
+    path = f"{EVENTS}/{event['id']}"
+    assert calendar("PATCH", path, {"summary": "Grace"}).json()["summary"] == "Grace"
+    assert calendar("GET", path).json()["summary"] == "Grace"
+    assert calendar("DELETE", path).status == 204
+    assert calendar("DELETE", path).status == 410
+    assert calendar("GET", path).json()["status"] == "cancelled"
+    assert calendar("POST", EVENTS, event).status == 409
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": "ABCDE"}, "invalid"),
+        ({"id": "with-hyphens"}, "invalid"),
+        ({"id": "abc"}, "invalid"),
+        ({"start": None}, "required"),
+        ({"end": {}}, "invalid"),
+        ({"start": {"dateTime": "2027-03-01T10:00:00"}}, "invalid"),
+        ({"start": {"dateTime": "2027-03-01T10:00:00", "timeZone": "Moon/Crater"}}, "invalid"),
+        ({"end": {"dateTime": "2027-02-01T10:00:00Z"}}, "timeRangeEmpty"),
+    ],
+)
+def test_events_that_are_refused(calendar, change, reason):
+    """400 with the reason."""
+    answer = calendar("POST", EVENTS, EVENT | change)
+    assert (answer.status, answer.json()["error"]["errors"][0]["reason"]) == (400, reason)
+
+
+def test_unknown_calendars_and_events(calendar):
+    """404 notFound."""
+    assert calendar("POST", "/calendar/v3/calendars/other/events", EVENT).status == 404
+    assert calendar("GET", f"{EVENTS}/unknown").status == 404
+    assert calendar("DELETE", f"{EVENTS}/unknown").status == 404
+    assert calendar("PUT", EVENTS).status == 404
+
+
+def test_free_and_busy(calendar):
+    """An event makes its time busy, in whatever zone it was written; outside of the window it does not count."""
+    calendar("POST", EVENTS, EVENT)
+
+    def busy(lower, upper):
+        body = {"timeMin": lower, "timeMax": upper, "items": [{"id": "primary"}, {"id": "other"}]}
+        calendars = calendar("POST", "/calendar/v3/freeBusy", body).json()["calendars"]
+        assert calendars["other"]["errors"][0]["reason"] == "notFound"
+        return calendars["primary"]["busy"]
+
+    assert busy("2027-03-01T00:00:00Z", "2027-03-02T00:00:00Z") == [
+        {"start": "2027-03-01T15:00:00Z", "end": "2027-03-01T16:00:00Z"}
+    ]
+    assert busy("2027-03-02T00:00:00Z", "2027-03-03T00:00:00Z") == []
+
+
+def test_events_are_listed_in_a_window(calendar):
+    """timeMin, q and maxResults narrow a list."""
+    calendar("POST", EVENTS, EVENT)
+    assert len(calendar("GET", f"{EVENTS}?timeMin=2027-01-01T00:00:00Z&maxResults=1").json()["items"]) == 1
+    assert calendar("GET", f"{EVENTS}?timeMin=2028-01-01T00:00:00Z").json()["items"] == []
+    assert calendar("GET", f"{EVENTS}?q=nobody").json()["items"] == []
+    assert calendar("GET", f"{EVENTS}?timeMin=yesterday").status == 400
+
+
+def test_the_journal_knows_grants_without_holding_tokens(world):
+    """A refresh can be looked up by its whole token or by its end, and the token itself is nowhere."""
+    world.token("1//0glasting-tenant-7")
+    world.token("revoked-for-good")
+    (one,) = world.entries(provider="google_oauth", contains="1//0glasting-tenant-7")
+    assert one["body"]["refresh_token"] == "…-tenant-7"
+    assert one["credential"] == {"mode": "unknown", "owner": "application"}
+    (other,) = world.entries(provider="google_oauth", contains="revoked-for-good")
+    assert (other["status"], other["body"]["refresh_token"]) == (400, "…")
+    assert world.entries(contains="1//0glasting") == []
+    assert "GOCSPX" not in str(world.entries())

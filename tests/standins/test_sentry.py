@@ -1,0 +1,113 @@
+"""Sentry: envelopes, compressed or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import httpx
+import pytest
+import sentry_sdk
+
+PATH = "/api/1/envelope/"
+
+
+def envelope(*items, header=None):
+    """An envelope with items of (type, payload)."""
+    lines = [json.dumps(header or {"event_id": "9ec79c33ec9942ab8353589fcb2e04dc"}).encode()]
+    for kind, payload in items:
+        raw = json.dumps(payload).encode()
+        lines += [json.dumps({"type": kind, "length": len(raw)}).encode(), raw]
+    return b"\n".join(lines) + b"\n"
+
+
+@pytest.fixture
+def post(world):
+    """Send an envelope with the right key."""
+
+    def send(raw, key=world.secrets["sentry_key"], path=PATH, **headers):
+        sent = {"x-sentry-auth": f"Sentry sentry_version=7, sentry_key={key}, sentry_client=t/1"} if key else {}
+        return world.send("sentry", "POST", path, raw=raw, headers={**sent, **headers})
+
+    return send
+
+
+def test_an_event_lands_in_the_journal(world, post):
+    """Message, level and tags can be read there."""
+    event = {"message": "payment failed", "level": "fatal", "tags": {"severity": "P0"}}
+    answer = post(envelope(("event", event)))
+    assert (answer.status, answer.json()) == (200, {"id": "9ec79c33ec9942ab8353589fcb2e04dc"})
+    body = world.entries(contains="payment failed")[0]["body"]
+    assert (body["type"], body["message"], body["level"], body["tags"]) == (
+        "event",
+        "payment failed",
+        "fatal",
+        {"severity": "P0"},
+    )
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed(world, post, encoding, pack):
+    """Compressed envelopes are read; an exception stands for the message."""
+    event = {"exception": {"values": [{"type": "ValueError", "value": "no slot"}]}, "tags": [["a", "b"]]}
+    assert post(pack(envelope(("event", event))), **{"content-encoding": encoding}).status == 200
+    body = world.entries()[-1]["body"]
+    assert (body["message"], body["level"], body["tags"]) == ("ValueError: no slot", "error", {"a": "b"})
+    assert body["exception"] == [{"type": "ValueError", "value": "no slot"}]
+
+
+def test_other_items(world, post):
+    """An envelope without an event is taken; an item may do without a length."""
+    raw = b'{}\n{"type":"session"}\n{"status":"ok"}\n\n{"type":"client_report"}\n{}'
+    assert post(raw).json() == {}
+    assert world.entries()[-1]["body"] == {"type": "session", "items": ["session", "client_report"]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "headers", "status"),
+    [
+        (b"", {}, 400),
+        (b"not json\n", {}, 400),
+        (b'{}\n{"type":"event","length":99}\n{}', {}, 400),
+        (b'{}\n{"type":"event","length":1}\n{}\n', {}, 400),
+        (b"\x1f\x8bnot gzip", {"content-encoding": "gzip"}, 400),
+        (b"x", {"content-encoding": "br"}, 415),
+        (gzip.compress(b" " * 20_000_000), {"content-encoding": "gzip"}, 413),
+    ],
+    ids=["empty", "no JSON", "too short", "too long", "not gzip", "brotli", "bomb"],
+)
+def test_malformed(post, raw, headers, status):
+    """Malformed, oversized and unreadable envelopes are refused."""
+    assert post(raw, **headers).status == status
+
+
+def test_keys(world, post):
+    """A wrong key is 403, none 401; a DSN in the envelope or a query parameter will do."""
+    raw, key = envelope(("event", {"message": "x"})), world.secrets["sentry_key"]
+    assert post(raw, key="wrong").status == 403
+    assert post(raw, key="").status == 401
+    assert post(raw, key="", path=f"{PATH}?sentry_key={key}").status == 200
+    assert world.entries()[-1]["query"] == {"sentry_key": "…"}
+    assert post(envelope(header={"dsn": f"https://{key}@sentry.invalid/1"}), key="").status == 200
+    assert world.send("sentry", "GET", PATH).status == 405
+    assert world.send("sentry", "POST", "/api/x/envelope/").status == 404
+
+
+def test_the_real_sdk_is_heard(standins):
+    """sentry-sdk's message and exception arrive with level and tags."""
+    dsn = f"http://{standins.secrets['sentry_key']}@127.0.0.1:{standins.ports['sentry']}/1"
+    client = sentry_sdk.Client(dsn=dsn, default_integrations=False, release="r1", environment="sandbox")
+    with sentry_sdk.new_scope() as scope:
+        scope.set_client(client)
+        scope.set_tag("check", "booking")
+        sentry_sdk.capture_message("dialtone says hello", level="warning")
+        sentry_sdk.capture_exception(LookupError("nobody answers"))
+    client.close(timeout=5)
+    url = f"{standins.url('journal')}/requests?provider=sentry"
+    requests = httpx.get(url, headers=standins.journal_headers).json()["requests"]
+    bodies = [entry["body"] for entry in requests if entry["body"]["type"] == "event"]
+    assert [(one["message"], one["level"], one["tags"]["check"]) for one in bodies] == [
+        ("dialtone says hello", "warning", "booking"),
+        ("LookupError: nobody answers", "error", "booking"),
+    ]
