@@ -1,7 +1,6 @@
 """A server's certificate: is it valid for a browser, and until when?
 
-The expiry has to be known even when the chain is not valid. The standard library parses a certificate only after
-verifying it, so it is read from the DER form here: `validity` of RFC 5280 section 4.1, two times in a fixed place.
+The expiry has to be known even when the chain is not valid, so a refused certificate is looked at once more.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from dialtone.http import shared_context, tls_reason
+from dialtone.http import certificate
+from dialtone.http.trust import explain, open_context, shared_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +36,25 @@ def inspect(url: str, *, ca_file: str | None = None, timeout: float = 5.0, now: 
     try:
         der, protocol, cipher = _handshake(shared_context(ca_file), host, port, timeout)
     except (OSError, ssl.SSLError, ssl.CertificateError) as error:
-        reason = tls_reason(error) if isinstance(error, ssl.SSLError | ssl.CertificateError) else _reason(error)
+        reason = _reason(error, host, port, timeout)
         try:
-            der, protocol, cipher = _handshake(_trusting(), host, port, timeout)
+            der, protocol, cipher = _handshake(open_context(), host, port, timeout)
         except (OSError, ssl.SSLError):
             return Certificate(False, reason, None, None)
     try:
-        not_after = expiry(der)
+        not_after = certificate.read(der).not_after
     except ValueError as wrong:
         return Certificate(False, reason or str(wrong), None, None, protocol, cipher)
     days = (not_after - now).total_seconds() / 86_400
     return Certificate(reason is None, reason, not_after, days, protocol, cipher)
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "the TLS handshake was never finished"
+def _reason(error: OSError, host: str, port: int, timeout: float) -> str:
     if isinstance(error, socket.gaierror):
         return "the name does not resolve"
-    return f"no connection ({type(error).__name__})"
-
-
-def _trusting() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only to read the date of a certificate that was refused before
-    return context
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return explain(error, host, (host, port), timeout, timeout)
 
 
 def _handshake(context: ssl.SSLContext, host: str, port: int, timeout: float) -> tuple[bytes, str | None, str | None]:
@@ -71,42 +64,3 @@ def _handshake(context: ssl.SSLContext, host: str, port: int, timeout: float) ->
     ):
         cipher = secured.cipher()
         return secured.getpeercert(True) or b"", secured.version(), cipher[0] if cipher else None
-
-
-def expiry(der: bytes) -> datetime:
-    """`notAfter` of a certificate in DER form; raises ValueError for anything else."""
-    try:
-        certificate = _inside(der, 0)
-        fields = _children(certificate, *_span(certificate, 0)[:2])
-        # version is optional ([0]); then serialNumber, signature, issuer, validity
-        validity = fields[4 if fields[0][0] == 0xA0 else 3]
-        tag, start, end = _children(certificate, validity[1], validity[2])[1]
-        text = certificate[start:end].decode("ascii")
-    except (IndexError, UnicodeDecodeError):
-        raise ValueError("the certificate cannot be read") from None
-    if tag == 0x17:  # UTCTime: two digits of the year, 50 to 99 are of the last century
-        text = ("19" if text[:2] >= "50" else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-
-
-def _span(data: bytes, at: int) -> tuple[int, int, int]:
-    """Start and end of the content of the element at `at`, and its tag."""
-    length, start = data[at + 1], at + 2
-    if length & 0x80:
-        count = length & 0x7F
-        length, start = int.from_bytes(data[start : start + count]), start + count
-    return start, start + length, data[at]
-
-
-def _inside(data: bytes, at: int) -> bytes:
-    start, end, _ = _span(data, at)
-    return data[start:end]
-
-
-def _children(data: bytes, start: int, end: int) -> list[tuple[int, int, int]]:
-    found, at = [], start
-    while at < end:
-        inner, after, tag = _span(data, at)
-        found.append((tag, inner, after))
-        at = after
-    return found
