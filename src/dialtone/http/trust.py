@@ -28,12 +28,15 @@ _OTHER_HOST = {62, 63, 64}  # host name, e-mail, address
 
 @functools.lru_cache(maxsize=8)
 def shared_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """The context of every connection that trusts `ca_file`, or what browsers trust (certifi) without one.
+    """The context of every connection that trusts what browsers trust (certifi), and the authorities of `ca_file`.
 
     Loading the authorities of the web takes 35 ms of CPU, so there is one context of a kind in a process. Raises
     OSError when the file cannot be read, ssl.SSLError when it holds no certificate.
     """
-    return ssl.create_default_context(cafile=ca_file or certifi.where())
+    context = ssl.create_default_context(cafile=certifi.where())
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 @functools.lru_cache(maxsize=1)

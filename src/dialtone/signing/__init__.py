@@ -1,44 +1,34 @@
-"""Webhook signatures, one file per scheme; a plain HMAC scheme of another provider needs only options in a profile."""
+"""Signs webhook events as their providers do.
+
+    headers = scheme("stripe").sign(body, key=secret, at=time.time(), event_id="evt_1")
+
+A provider with a scheme of its own is one file here and one row in the table; one that signs with a shared secret needs
+neither: `configured` makes its scheme from a profile's options.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
 
-from dialtone.signing import hmac, retell, standard_webhooks, stripe, telnyx
+from dialtone.signing import retell, standard_webhooks, stripe, telnyx
+from dialtone.signing.configured import configured
+from dialtone.signing.scheme import Scheme
 
-
-class Scheme(Protocol):
-    """How one provider signs its events."""
-
-    @property
-    def stale_after(self) -> float:
-        """Seconds after which a signature has to be refused."""
-        ...
-
-    def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
-        """The headers that prove a body, signed at the Unix time `at`. Raises ValueError for a malformed key."""
-        ...
-
-    def other_key(self, key: str) -> str:
-        """A key of the same form that is not `key`."""
-        ...
-
-
-_SCHEMES: dict[str, Scheme] = {
-    "stripe": stripe.Stripe(),
-    "telnyx": telnyx.Telnyx(),
-    "retell": retell.Retell(),
-    "standard-webhooks": standard_webhooks.StandardWebhooks(),
+SCHEMES: Mapping[str, Scheme] = {
+    "stripe": stripe.SCHEME,
+    "retell": retell.SCHEME,
+    "telnyx": telnyx.SCHEME,
+    "standard-webhooks": standard_webhooks.SCHEME,
 }
 
 
 def scheme(name: str) -> Scheme:
-    """A built-in scheme by name; raises KeyError with the names that there are."""
-    if name not in _SCHEMES:
-        raise KeyError(f"no signing scheme {name!r}; there is {', '.join(sorted(_SCHEMES))}")
-    return _SCHEMES[name]
+    """The scheme of a provider by its name in a profile. Raises ValueError that lists the known ones."""
+    try:
+        return SCHEMES[name]
+    except KeyError:
+        known = ", ".join(SCHEMES)
+        raise ValueError(f"no signing scheme {name!r}; there are {known}, and tables of options") from None
 
 
-def configured(**options: Any) -> Scheme:
-    """A plain HMAC scheme from a profile's options; see `dialtone.signing.hmac.Hmac`."""
-    return hmac.Hmac(**options)
+__all__ = ["SCHEMES", "Scheme", "configured", "scheme"]

@@ -1,0 +1,23 @@
+"""What a signing scheme is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Scheme(Protocol):
+    """How one provider signs the webhook events that it sends."""
+
+    @property
+    def stale_after(self) -> float:
+        """Seconds after which a receiver has to refuse a signature; infinite where the scheme signs no time."""
+        ...
+
+    def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
+        """The headers that sign `body` at `at` (Unix seconds). Raises ValueError for a key of the wrong form, and
+        Unarmed where the scheme cannot do it."""
+        ...
+
+    def other_key(self, key: str) -> str:
+        """A key of the same form that is not this one, always the same for one key."""
+        ...
