@@ -49,8 +49,8 @@ class Hmac:
 
     `message` is what is signed: `{body}`, `{timestamp}`, `{id}` and `{form}` (names and values of a form body, sorted
     and run together, as Twilio signs them) are filled in. `value` is what the header says: `{digest}`, `{timestamp}`
-    and `{id}`. `key_prefix` is taken off the key, the rest is text, base64 or hex, as `key_encoding` says. `stale_after`
-    is how old a signature may be, in seconds.
+    and `{id}`. `key_prefix` is taken off the key, the rest is text, base64 or hex, as `key_encoding` says. A signature
+    may be `stale_after` seconds old.
     """
 
     header: str
