@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from dialtone_receptionist.connections import Headers, UpstreamConnection
 from dialtone_receptionist.edge.heads import (
     MOST_BODY,
     MOST_HEAD,
-    Headers,
     answer_head,
     client_address,
     own_answer,
     request_head,
 )
-from dialtone_receptionist.edge.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from dialtone_receptionist.edge.server import Edge

@@ -6,7 +6,7 @@ import random
 import time
 from http import HTTPStatus
 
-Headers = list[tuple[bytes, bytes]]
+from dialtone_receptionist.connections import Headers
 
 MOST_HEAD = 32 * 1024
 """Bytes of a request head (its lines and headers together)."""

@@ -14,9 +14,9 @@ import ssl
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 
+from dialtone_receptionist.connections import Upstream
 from dialtone_receptionist.defects import Switches
 from dialtone_receptionist.edge.client import ClientConnection
-from dialtone_receptionist.edge.upstream import Upstream
 from dialtone_receptionist.settings import Settings
 
 _COUNTED = frozenset({"health-flaps", "errors-one-in-six", "slow-tail"})
@@ -70,7 +70,7 @@ class Edge:
 
     def use(self, addresses: Sequence[tuple[str, int]]) -> None:
         """Set the application processes."""
-        self._upstreams = [Upstream(address) for address in addresses]
+        self._upstreams = [Upstream(host, port) for host, port in addresses]
         self._turns = itertools.cycle(self._upstreams)
 
     async def start(self) -> None:
