@@ -72,8 +72,8 @@ def test_up_holds_until_it_is_interrupted(
     """It prints where everything is and how to use it, no secret; Ctrl-C takes the sandbox down."""
     begin, started = Sandbox.begin, []
 
-    def with_small_parts(app: Any, **options: Any) -> Sandbox:
-        started.append(begin(command(), standins=command(), **options))
+    def with_small_parts(**options: Any) -> Sandbox:
+        started.append(begin(command(), standins=command(), resident=options["resident"]))
         return started[0]
 
     def interrupted() -> None:
@@ -96,7 +96,7 @@ def test_up_holds_until_it_is_interrupted(
 def test_up_says_why_it_cannot(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A start that fails is one message and exit code 1."""
     begin = Sandbox.begin
-    monkeypatch.setattr(Sandbox, "begin", lambda app, **options: begin(app, standins=command(), **options))
+    monkeypatch.setattr(Sandbox, "begin", lambda **options: begin(**{**options, "standins": command()}))
     assert run("sandbox", "up", "no-such-command") == 1
     assert "application cannot be started" in capsys.readouterr().err
 

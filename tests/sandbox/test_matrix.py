@@ -126,8 +126,9 @@ def test_claim_that_does_not_hold() -> None:
 
 def test_claims_are_bounded() -> None:
     """An unknown defect, too many claimants, a defect without one, too many cascades."""
+    rounds = {name: Round(judged=1) for name in DEFECTS}
     many = [Claims(f"test_{n}", f"test_{n}", ("page-500", "no-such")) for n in range(5)]
-    complaints = evaluate(DEFECTS, many, HEALTHY, {}).complaints
+    complaints = evaluate(DEFECTS, many, HEALTHY, rounds).complaints
     assert "test_0 claims no-such, a defect that does not exist" in complaints
     assert (
         "page-500 is claimed by 5 checks (test_0, test_1, test_2, test_3, test_4): at most 4 may,"
@@ -135,7 +136,8 @@ def test_claims_are_bounded() -> None:
     )
     assert "leak is claimed by no check" in complaints
     cascades = {f"c{n}": Defect(f"c{n}", "everything", cascade=True) for n in range(9)}
-    complaints = evaluate(cascades, [Claims("t", "t", tuple(cascades))], HEALTHY, {}).complaints
+    red = {name: Round(red=("t",), judged=1) for name in cascades}
+    complaints = evaluate(cascades, [Claims("t", "t", tuple(cascades))], HEALTHY, red).complaints
     assert complaints == ["9 cascades (c0, c1, c2, c3, c4, c5, c6, c7, c8): at most 8 may be"]
 
 

@@ -14,6 +14,7 @@ import pytest
 from dialtone.sandbox import campaign as campaigns
 from dialtone.sandbox.campaign import CampaignError, Kept, run_round
 from dialtone.sandbox.matrix import Claims, Defect, Round
+from dialtone.sandbox.profile import named_target, sandbox_options
 from dialtone.sandbox.rounds import Campaign
 from dialtone.sandbox.source import source_hash
 
@@ -232,3 +233,23 @@ def test_application_that_lists_no_defects(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(campaigns, "_DEFECTS_COMMAND", (sys.executable, "-c", "raise SystemExit('no such module')"))
     with pytest.raises(CampaignError, match="the application does not list its defects: no such module"):
         campaigns.known_defects()
+
+
+def test_target_named_in_the_arguments() -> None:
+    """The matrix starts the sandbox of the target that its rounds check."""
+    assert named_target(["checks", "--target", "mine", "-q"]) == "mine"
+    assert named_target(["checks", "--target=mine"]) == "mine"
+    assert named_target(["checks", "-q"]) == "sandbox"
+
+
+def test_options_come_from_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest file above decides; without one there are no options."""
+    monkeypatch.delenv("DIALTONE_CONFIG", raising=False)
+    (tmp_path / "below").mkdir()
+    assert sandbox_options(start=tmp_path / "below") == {}
+    text = '[target.sandbox]\napp = ["npm", "start"]\n[target.sandbox.webhooks.stripe]\nroute = "/hook"\n'
+    (tmp_path / "dialtone.toml").write_text(text)
+    options = {"app": ["npm", "start"], "webhooks": {"stripe": "/hook"}}
+    assert sandbox_options(start=tmp_path / "below") == options
+    monkeypatch.setenv("DIALTONE_CONFIG", str(tmp_path / "dialtone.toml"))
+    assert sandbox_options(start=Path("/")) == options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from typing import Any
 
 from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
+from dialtone.sandbox.profile import named_target, sandbox_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,9 +64,12 @@ def _tell(text: str) -> None:
 
 def _up(args: argparse.Namespace) -> int:
     """Hold a resident sandbox until Ctrl-C, SIGTERM, or `dialtone sandbox down`."""
+    from dialtone.target import ProfileError
+
     try:
-        sandbox = Sandbox.begin(args.app or None, resident=True).wait(_tell)
-    except SandboxError as error:
+        options = {**sandbox_options(), **({"app": args.app} if args.app else {})}
+        sandbox = Sandbox.begin(**options, resident=True).wait(_tell)
+    except (SandboxError, ProfileError) as error:
         _tell(str(error))
         return 1
     with sandbox:
@@ -102,9 +107,12 @@ def _run(args: argparse.Namespace) -> int:
     if not command:
         _tell("which command? dialtone sandbox run -- COMMAND ...")
         return 2
+    from dialtone.target import ProfileError
+
     try:
-        sandbox = Sandbox.start(progress=_tell)
-    except SandboxError as error:
+        attached = os.environ.get(ATTACH_VARIABLE)
+        sandbox = Sandbox.attach(attached) if attached else Sandbox.begin(**sandbox_options()).wait(_tell)
+    except (SandboxError, ProfileError) as error:
         _tell(str(error))
         return 1
     with sandbox:
@@ -153,6 +161,7 @@ def _defects(args: argparse.Namespace) -> int:
     """Run the matrix; 0 when every claim holds."""
     from dialtone.sandbox.campaign import CHECKS, CampaignError, known_claims, known_defects
     from dialtone.sandbox.rounds import Campaign
+    from dialtone.target import ProfileError
 
     folder = args.build / "defects"
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,9 +176,11 @@ def _defects(args: argparse.Namespace) -> int:
         if args.sample is not None:
             chooser = random.Random(args.seed)  # noqa: S311 - a choice that can be repeated
             chosen = sorted(chooser.sample(chosen, min(args.sample, len(chosen))))
-        campaign = Campaign(defects, claims, arguments, args.build, fresh=args.fresh, tell=_tell)
+        options = sandbox_options(named_target(arguments))
+        begin = functools.partial(Sandbox.begin, **options)
+        campaign = Campaign(defects, claims, arguments, args.build, fresh=args.fresh, tell=_tell, begin=begin)
         outcome = campaign.run(chosen)
-    except (CampaignError, SandboxError) as error:
+    except (CampaignError, SandboxError, ProfileError) as error:
         _tell(str(error))
         return 1
     folders.write_private(args.build / "defects.json", json.dumps(outcome.document, indent=1) + "\n").chmod(0o644)

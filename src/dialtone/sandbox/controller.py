@@ -258,7 +258,7 @@ def stop_resident(folder: Path, seconds: float = _STOP_BOUND) -> bool:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while folders.is_live(folder):
+    while folder.exists():
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.05)

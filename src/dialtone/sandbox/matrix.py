@@ -82,13 +82,17 @@ class Outcome:
     complaints: list[str] = field(default_factory=list)
 
 
-def of_claims(defects: Mapping[str, Defect], claims: Sequence[Claims]) -> list[str]:
-    """What is wrong with the claims themselves, before anything was run."""
+def of_claims(
+    defects: Mapping[str, Defect], claims: Sequence[Claims], about: Collection[str] | None = None
+) -> list[str]:
+    """What is wrong with the claims themselves, before anything was run; only `about` these defects if given."""
     complaints = []
     for name in _unique(c.function for c in claims):
         unknown = {d for c in claims if c.function == name for d in c.catches} - set(defects)
         complaints += [f"{name} claims {defect}, a defect that does not exist" for defect in sorted(unknown)]
     for defect in defects.values():
+        if about is not None and defect.id not in about:
+            continue
         claimants = _unique(c.function for c in claims if defect.id in c.catches)
         if not claimants:
             complaints.append(f"{defect.id} is claimed by no check")
@@ -142,7 +146,8 @@ def evaluate(
     rounds: Mapping[str, Round],
 ) -> Outcome:
     """The outcome of all rounds so far. Of a subset of the defects, only checks that claim one of it can be missed."""
-    complaints = of_claims(defects, claims) + of_healthy(healthy)
+    complete = set(defects) <= set(rounds)
+    complaints = of_claims(defects, claims, None if complete else rounds) + of_healthy(healthy)
     entries = []
     for defect in defects.values():
         if defect.id not in rounds:
@@ -161,7 +166,7 @@ def evaluate(
                 "seconds": shown.seconds,
             }
         )
-    never_red = _never_red(claims, rounds, complete=set(defects) <= set(rounds))
+    never_red = _never_red(claims, rounds, complete=complete)
     complaints += [f"{name} is turned red by no defect" for name in never_red]
     return Outcome({"defects": entries, "never_red": never_red}, complaints)
 
