@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from dialtone.sandbox import folder as folders
-from dialtone.sandbox.processes import RUN_ID_VARIABLE, start_time
+from dialtone.sandbox.processes import RUN_ID_VARIABLE, start_time, wait_gone
 
 ATTACH_VARIABLE = "DIALTONE_SANDBOX"
 """Path of the state file of a sandbox that somebody else started: use that one, start and stop nothing."""
@@ -64,7 +64,7 @@ class Sandbox:
 
         In `app`, `{python}` stands for this Python. `standins` is another command for the stand-ins; it gets
         `--config FILE` and prints `ready`. `webhooks` are the paths of the application to which the stand-ins deliver
-        (`stripe`, `telnyx_messaging`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
+        (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
         take down.
         """
         commands = {"app": _filled(app), "standins": _filled(standins)}
@@ -257,9 +257,4 @@ def stop_resident(folder: Path, seconds: float = _STOP_BOUND) -> bool:
     if not state["resident"] or start_time(pid) != started:
         return False
     os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while folder.exists():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return not wait_gone([pid], seconds)
