@@ -84,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._has_length = False
         self._is_head = False
         self._has_ended = False
+        self._keeps_alive = False
 
     @property
     def is_open(self) -> bool:
@@ -153,6 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._sink.answer_begins(status, self._headers, has_length=self._has_length)
             if self._is_head:
                 self._has_ended = True
+                self._keeps_alive = self._parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
@@ -163,16 +165,14 @@ class UpstreamConnection(asyncio.Protocol):
         """See httptools."""
         if self._parser.get_status_code() >= 200:
             self._has_ended = True
+            self._keeps_alive = self._parser.should_keep_alive()  # forgotten by the parser when it is done
 
     def _finish(self) -> None:
         sink, self._sink = self._sink, None
         if self._is_head:
             self._parser = httptools.HttpResponseParser(self)  # the old one still waits for the body
-            keeps_alive = True
-        else:
-            keeps_alive = self._parser.should_keep_alive()
         self.resume()
-        if keeps_alive and self.is_open:
+        if self._keeps_alive and self.is_open:
             self._upstream.give_back(self)
         else:
             self.close()

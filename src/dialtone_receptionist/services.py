@@ -48,9 +48,7 @@ class Services:
         outgoing = Outgoing(context)
         alerts = Alerts(settings, outgoing)
         db = Database(settings.database_url)
-        redis = (
-            Upstash(settings.redis_rest_url, settings.redis_rest_token, context) if settings.redis_rest_url else None
-        )
+        redis = _redis(settings, context, alerts)
         telnyx = Telnyx(outgoing, settings.telnyx_api_base, settings.telnyx_api_key)
         google = Google(
             outgoing,
@@ -88,6 +86,15 @@ class Services:
         if self.redis is not None:
             await self.redis.close()
         await self.db.close()
+
+
+def _redis(settings: Settings, context: ssl.SSLContext, alerts: Alerts) -> Upstash | None:
+    """The shared counters' database; without one (Sentry is told) each instance counts for itself."""
+    try:
+        return Upstash(settings.redis_rest_url, settings.redis_rest_token, context)
+    except ValueError as error:
+        alerts.error(error)
+        return None
 
 
 def services(request: Request) -> Services:
