@@ -95,7 +95,7 @@ class World:
         self.secrets = SECRETS
         self.defects_file = defects_file
         ports = {name: number for number, name in enumerate(NEEDED_SECRETS, 1)}
-        hooks = {"stripe": "/hooks/stripe", "telnyx_messaging": "/hooks/sms", "telnyx_voice": "/hooks/voice"}
+        hooks = {"stripe": "/hooks/stripe", "telnyx_sms": "/hooks/sms", "telnyx_voice": "/hooks/voice"}
         told = {"ports": ports, "secrets": SECRETS, "app_url": "http://app.invalid", "webhooks": hooks}
         config = from_json(told)
         self.standins = stand_ins(config, Switches(defects_file), self.time.clock)

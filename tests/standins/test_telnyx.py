@@ -104,11 +104,11 @@ def test_deliveries_succeed_unless_the_defect_is_on(world):
         data = world.send("telnyx", "GET", "/v2/webhook_deliveries?page[size]=100").json()["data"]
         return sum(delivery["status"] == "failed" for delivery in data), len(data)
 
-    assert failed() == (0, 40)
+    assert failed() == (0, 100)
     world.defect("telnyx-deliveries-failing")
-    assert failed() == (32, 40)
+    assert failed() == (80, 100)
     only = world.send("telnyx", "GET", "/v2/webhook_deliveries?filter[status][eq]=delivered").json()
-    assert only["meta"]["total_results"] == 8
+    assert only["meta"]["total_results"] == 20
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class ConfigError(ValueError):
 class Config:
     """A validated configuration.
 
-    `webhooks` holds the paths below `app_url` to which a provider delivers (`stripe`, `telnyx_messaging`,
+    `webhooks` holds the paths below `app_url` to which a provider delivers (`stripe`, `telnyx_sms`,
     `telnyx_voice`); without one it delivers to `app_url` itself.
     """
 

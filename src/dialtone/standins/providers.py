@@ -42,7 +42,7 @@ def _telnyx(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.telnyx import Telnyx
 
     keys = config.secrets["telnyx_api_key"], config.secrets["telnyx_probe_key"]
-    urls = config.webhook_url("telnyx_messaging"), config.webhook_url("telnyx_voice")
+    urls = config.webhook_url("telnyx_sms"), config.webhook_url("telnyx_voice")
     return [Telnyx(*keys, urls, switches, clock)]
 
 

@@ -39,7 +39,7 @@ class Account:
     def webhook_deliveries(self, request: Request) -> Answer:
         """The latest deliveries, newest first."""
         failing = self._switches.on("telnyx-deliveries-failing")
-        deliveries = [self._delivery(number, failed=failing and number % 5 != 0) for number in range(40)]
+        deliveries = [self._delivery(number, failed=failing and number % 5 != 0) for number in range(100)]
         wanted_ones = filters(request)
         status, kind = wanted_ones.get("status", {}), wanted_ones.get("event_type")
         if isinstance(status, dict) and (wanted := status.get("eq")):
