@@ -17,7 +17,6 @@ from dialtone.judging import Meta
 from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
 from dialtone.plugin import SESSION
-from dialtone.target import Target
 from dialtone.verdict import Finding, Misdeclared, Unarmed
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from dialtone.probes.sampler import Sampler
     from dialtone.probes.synthetic import Run, Tenants
     from dialtone.probes.webhook import Hook
+    from dialtone.target import Target
 
 
 class Judge:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Generator
 
     from dialtone.session import Session
@@ -50,11 +51,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="where to write the verdicts as JSON (default: build/verdicts.json)",
     )
     pluginmanager.register(Hooks(), "dialtone-hooks")
+    pluginmanager.register(Arming(), "dialtone-arming")
     pluginmanager.import_plugin("dialtone.fixtures")
 
 
 class Hooks:
     """pytest's hooks; each asks the session of this process, which exists from `pytest_configure` on."""
+
+    _session: Session
 
     @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -62,56 +66,53 @@ class Hooks:
         from dialtone.session import Session
 
         config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
-        config.stash[SESSION] = Session(config)
+        self._session = config.stash[SESSION] = Session(config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Set the sandbox going before xdist starts its workers, if the files of this run hold checks."""
-        session.config.stash[SESSION].environment.foresee()
+        self._session.environment.foresee()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Know the checks of this run; plan the round within the target's budget."""
-        session.config.stash[SESSION].collected(session.items)
+        self._session.collected(session.items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Start what the checks need just before the first one, and end it after the last."""
-        ours = session.config.stash[SESSION]
-        ours.begin()
+        self._session.begin()
         try:
             return (yield)
         finally:
-            ours.end()
+            self._session.end()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: object) -> None:
         """In the controller of xdist: a worker knows its tests; wait for the sandbox, judge the profile."""
-        config: pytest.Config = node.config  # type: ignore[attr-defined]
-        config.stash[SESSION].worker_collected()
+        self._session.worker_collected()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: object) -> None:
         """A worker crashed: its check is broken, and Allure would know nothing of it."""
-        config: pytest.Config = sched.config  # type: ignore[attr-defined]
-        config.stash[SESSION].crashed(crashitem, report)
+        self._session.crashed(crashitem, report)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Skip what is not armed, before any fixture acts."""
-        with item.config.stash[SESSION].phase(item, "setup"):
+        """Turn what is raised before the check itself into its verdict: not armed, a fixture that failed."""
+        with self._session.phase(item, "setup"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
-        with item.config.stash[SESSION].phase(item, "call"):
+        with self._session.phase(item, "call"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """A teardown that fails is a broken check."""
-        with item.config.stash[SESSION].phase(item, "teardown"):
+        with self._session.phase(item, "teardown"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -120,15 +121,23 @@ class Hooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the verdict into the report (as a user property: it survives xdist) and words instead of a traceback."""
         report = yield
-        item.config.stash[SESSION].report(item, report)
+        self._session.report(item, report)
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather verdicts in the controller."""
-        from dialtone.session import gathered
+        self._session.gathered(report)
 
-        gathered(report)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected is a failure that no check accounts for."""
+        self._session.gathered(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
+        """A warning of a check may quote what the target answered."""
+        self._session.warned(warning_message, nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -142,9 +151,18 @@ class Hooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the verdicts and set the exit code; nothing in a session without checks."""
-        session.config.stash[SESSION].finish(session)
+        self._session.finish(session)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """The summary that a person can act on."""
-        config.stash[SESSION].summarise(terminalreporter)
+        self._session.summarise(terminalreporter)
+
+
+class Arming:
+    """Inside of every other plugin's wrapper, whose teardown relies on its setup, and before any fixture."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip what is not armed."""
+        item.config.stash[SESSION].arm(item)

@@ -83,6 +83,13 @@ def test_a_live_key_fences(opened: Any, key: str) -> None:
     assert "hush" not in repr(target) + str(target.fenced)
 
 
+def test_a_live_key_fences_without_a_production_beside_it(tmp_path: Path) -> None:
+    """A file may describe one target only."""
+    path = tmp_path / "dialtone.toml"
+    path.write_text(PROFILE.partition("[target.live]")[0].format(preview=""))
+    assert load(path, "preview", {"PREVIEW_KEY": "sk_live_1"}).fenced == ("PREVIEW_KEY holds a live key",)
+
+
 def test_production_may_hold_its_own_live_key(opened: Any) -> None:
     """The fence stands around everything else."""
     assert opened({"LIVE_KEY": "sk_live_1234"}, name="live").fenced == ()

@@ -12,6 +12,8 @@ from dialtone.verdict import Offline, Refused, Verdict, bad
 
 _DEAD = {FailureKind.DNS, FailureKind.REFUSED, FailureKind.CONNECT_TIMEOUT}
 
+_OFFLINE = "offline"
+
 
 def knock(url: str, timeout: float = 2.0) -> bool:
     """Whether a TCP connection to the URL's host and port can be had within `timeout` seconds."""
@@ -60,12 +62,18 @@ class Reach:
             raise Refused(f"{answer.origin}: {reason}")
         if kind in _DEAD:
             if not self.online():
-                raise Offline(f"no witness answers ({', '.join(self._witnesses)}): the prober is offline")
+                self._dead[answer.origin] = (self._clock(), _OFFLINE)
+                raise self._offline()
             self._dead[answer.origin] = (self._clock(), reason)
             raise bad(Verdict.CRITICAL, f"the target is down: {answer.origin}: {reason}")
 
     def dead(self, origin: str) -> None:
         """Raise again what was found about an origin a moment ago."""
         reason = self.known_dead(origin)
+        if reason == _OFFLINE:
+            raise self._offline()
         if reason:
             raise bad(Verdict.CRITICAL, f"the target is down: {origin}: {reason}")
+
+    def _offline(self) -> Offline:
+        return Offline(f"no witness answers ({', '.join(self._witnesses)}): the prober is offline")

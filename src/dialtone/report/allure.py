@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import pytest
 
 from dialtone.judging import Record
@@ -73,21 +75,80 @@ def evidence(check_id: str, record: Record) -> dict[str, Any]:
     }
 
 
-def crash_to_allure(config: pytest.Config, entry: dict[str, Any]) -> None:
+def crash_to_allure(config: pytest.Config, nodeid: str, entry: Mapping[str, Any], runbook: str) -> None:
     """An Allure result for a check whose worker died: nobody else writes one."""
     folder = results_directory(config)
     if folder is None:
         return
     now = int(time.time() * 1000)
+    path, _, name = nodeid.partition("::")
+    *packages, module = Path(path).with_suffix("").parts
+    labels = {
+        "verdict": "unknown",
+        "kind": "broken",
+        "effect": entry["effect"],
+        "severity": _SEVERITY[Severity(entry["severity"])],
+        "parentSuite": ".".join(packages),
+        "suite": module,
+        "framework": "pytest",
+        "language": "python",
+    }
     result = {
         "uuid": str(uuid.uuid4()),
-        "name": f"test_{entry['id']}",
-        "fullName": entry["id"],
+        "name": name.rpartition("::")[2] if "[" not in name else name,
+        "fullName": f"{'.'.join((*packages, module))}#{name.partition('[')[0]}",
         "status": "broken",
         "statusDetails": {"message": entry["reason"]},
-        "labels": [{"name": "verdict", "value": "unknown"}, {"name": "kind", "value": "broken"}],
+        "stage": "finished",
+        "labels": [{"name": key, "value": value} for key, value in labels.items() if value],
+        "links": [_link(runbook, entry["runbook"])] if entry["runbook"] else [],
         "start": now,
         "stop": now,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{result['uuid']}-result.json").write_text(json.dumps(result))
+
+
+def _link(runbook: str, section: str) -> dict[str, str]:
+    return {"type": "link", "url": f"{runbook}#{section}", "name": f"runbook: {section}"}
+
+
+def curtain(config: pytest.Config) -> None:
+    """Stand between Allure and its files, where results are written."""
+    if results_directory(config) is None or config.pluginmanager.hasplugin("dialtone-curtain"):
+        return
+    import allure_commons
+
+    curtain = _Curtain()
+    config.pluginmanager.register(curtain, "dialtone-curtain")
+    allure_commons.plugin_manager.register(curtain)
+    config.add_cleanup(lambda: allure_commons.plugin_manager.unregister(curtain))
+
+
+class _Curtain:
+    """Sees every result before it is written: Allure takes fixtures' and steps' exceptions as they were raised."""
+
+    @pluggy.HookimplMarker("allure")(tryfirst=True)
+    def report_container(self, container: Any) -> None:
+        """Fixtures of checks: which error, not its words."""
+        for part in (*container.befores, *container.afters):
+            _mask(part)
+
+    @pluggy.HookimplMarker("allure")(tryfirst=True)
+    def report_result(self, result: Any) -> None:
+        """Steps as well; and of two labels of one name the last, since a clean-up may break what was good."""
+        for step in result.steps:
+            _mask(step)
+        if result.statusDetails and result.statusDetails.message:
+            result.statusDetails.message = secrets.scrub(result.statusDetails.message)
+        last = {label.name: label for label in result.labels}
+        result.labels = [x for x in result.labels if x.name not in ("verdict", "kind") or last[x.name] is x]
+
+
+def _mask(part: Any) -> None:
+    for step in part.steps:
+        _mask(step)
+    if part.statusDetails:
+        kind = (part.statusDetails.message or "").partition(":")[0].strip()
+        part.statusDetails.message = kind if kind.replace(".", "").isidentifier() else "an exception"
+        part.statusDetails.trace = None

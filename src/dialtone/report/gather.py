@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -13,7 +14,7 @@ import pytest
 
 from dialtone.judging import Meta, Record
 from dialtone.redact import secrets
-from dialtone.verdict import Effect, Finding, Kind, Severity, Verdict
+from dialtone.verdict import Finding, Kind, Severity, Verdict
 
 EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
 EXIT_WORDS = {
@@ -26,38 +27,51 @@ EXIT_WORDS = {
 
 
 def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) -> dict[str, Any]:
-    """One check of `verdicts.json`, with the evidence beside it that the summary shows."""
+    """One check of `verdicts.json`, with the proof and the place that the summary shows."""
     unarmed = record.notes.get("unarmed")
     worst = record.worst()
-    if teardown and not (record.findings and worst.kind is Kind.BROKEN):
-        worst = Finding(Verdict.UNKNOWN, "the clean-up of the check failed", Kind.BROKEN)
+    if teardown and worst.kind is not Kind.BROKEN and not worst.verdict.is_bad:
+        worst = Finding(Verdict.UNKNOWN, "the clean-up of the check failed", Kind.BROKEN, samples=0)
     return {
         "id": check_id,
+        **declared(meta),
         "severity": str(worst.severity or meta.severity),
-        "runbook": meta.runbook,
-        "effect": str(meta.effect),
         "verdict": None if unarmed else str(worst.verdict),
         "kind": None if unarmed or worst.kind is None else str(worst.kind),
-        "value": None if unarmed else worst.value,
+        "value": None if unarmed else _number(worst.value),
         "unit": None if unarmed else worst.unit,
-        "samples": 0 if unarmed else worst.samples,
-        "levels": asdict(worst.levels),
+        "samples": 0 if unarmed else int(worst.samples),
+        "levels": {name: _number(level) for name, level in asdict(worst.levels).items()},
         "armed": not unarmed,
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
-        "proof": meta.proof,
-        "experiment": meta.experiment,
         "at": record.notes.get("at"),
     }
 
 
-def crashed(nodeid: str) -> dict[str, Any]:
-    """The entry of a check whose worker died."""
-    name = nodeid.rpartition("::")[2].removeprefix("test_")
-    meta = Meta("", Severity.P2, Effect.READS)
+def declared(meta: Meta) -> dict[str, Any]:
+    """What stands at a check and is told of it, in plain types: it travels from worker to controller."""
+    return {
+        "severity": str(meta.severity),
+        "runbook": meta.runbook,
+        "effect": str(meta.effect),
+        "proof": meta.proof,
+        "experiment": meta.experiment,
+    }
+
+
+def _number(value: Any) -> float | None:
+    """A database's Decimal as a number; what is no finite number has no place in JSON."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def crashed(nodeid: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The entry of a check whose worker died; `known` is what its worker had told of its declaration, if anything."""
+    function, bracket, case = nodeid.partition("[")
+    name = function.rpartition("::")[2].removeprefix("test_") + bracket + case
     reason = f"the worker process died in {nodeid}"
-    record = Record(meta, [Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0)])
-    return entry(name, meta, record)
+    record = Record(Meta(""), [Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0)])
+    return {**entry(name, record.meta, record), **(known or {})}
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -73,21 +87,27 @@ class Gatherer:
 
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
+        self.declared: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float] = {}
         self.other_failures = 0
 
-    def add(self, report: pytest.TestReport) -> None:
-        """Take one report; only those that carry a verdict count."""
-        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
-        found = dict(report.user_properties).get("dialtone")
+    def add(self, report: pytest.TestReport | pytest.CollectReport) -> bool:
+        """Take one report; whether it carries a verdict. Failures of anything else are counted."""
+        properties = dict(getattr(report, "user_properties", ()))
+        found = properties.get("dialtone")
+        if isinstance(properties.get("dialtone-declared"), dict):
+            self.declared[report.nodeid] = properties["dialtone-declared"]
         if isinstance(found, dict):
             before = self.entries.get(report.nodeid)
             if before is None or _rank(found) >= _rank(before):
                 self.entries[report.nodeid] = found
         elif report.failed:
             self.other_failures += 1
-        if report.nodeid in self.entries:
-            self.entries[report.nodeid]["seconds"] = round(self._seconds[report.nodeid], 4)
+        if isinstance(report, pytest.TestReport):
+            self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+            if report.nodeid in self.entries:
+                self.entries[report.nodeid]["seconds"] = round(self._seconds[report.nodeid], 4)
+        return isinstance(found, dict)
 
     def all(self) -> list[dict[str, Any]]:
         """Every check, worst first, then by severity and id."""
@@ -101,10 +121,13 @@ class Gatherer:
         """pytest's own exit code, or one of ours (>= 10) in place of 0, or of a 1 that only broken checks caused."""
         bad = self.of(Verdict.BREACH, Verdict.CRITICAL)
         unknown = self.of(Verdict.UNKNOWN)
-        if pytests == 1 and not bad and not self.other_failures:
-            return EXIT_BROKEN
-        if pytests != 0:
+        broken = any(e["kind"] == Kind.BROKEN for e in unknown)
+        if pytests not in (0, 1):
             return pytests
+        if bad or self.other_failures or (pytests and not broken):
+            return 1
+        if broken:
+            return EXIT_BROKEN
         if any(e["kind"] == Kind.OFFLINE for e in unknown):
             return EXIT_OFFLINE
         if any(e["kind"] == Kind.REFUSED and e["severity"] == Severity.P0 for e in unknown):
@@ -122,9 +145,9 @@ class Gatherer:
         return {"target": target, "started": begin, "finished": end, "exit_code": exit_code, "checks": self.all()}
 
 
-def _rank(found: Mapping[str, Any]) -> int:
+def _rank(found: Mapping[str, Any]) -> float:
     if not found["armed"]:
         return -1
     if found["kind"] == Kind.BROKEN:
-        return Verdict.BREACH.rank
+        return Verdict.UNKNOWN.rank + 0.5  # worse than any other way of not knowing, better than known to be bad
     return Verdict(found["verdict"]).rank

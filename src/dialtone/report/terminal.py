@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,68 +54,78 @@ def words(record: Record, nodeid: str) -> str:
     return secrets.scrub("\n".join(lines))
 
 
-def _wrapped(text: str, width: int, indent: str) -> Iterable[str]:
+def _wrapped(text: str, width: int, first: str | None = None, indent: str = " " * 13) -> Iterable[str]:
     import textwrap
 
-    return textwrap.wrap(text, max(40, width), initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+    first = indent if first is None else first
+    return textwrap.wrap(text, max(40, width), initial_indent=first, subsequent_indent=indent, break_long_words=False)
 
 
-def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment: Environment) -> None:
+def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment: Environment, exit_code: int) -> None:
     """Worst first; what was measured, how sure, what to read; then what is not known, and why."""
     width = min(terminal._tw.fullwidth, 120)
-    write = terminal.write_line
-    terminal.write_sep("=", f"dialtone: {environment.target if environment.opened else 'target'}", bold=True)
-    if environment.opened and environment.target.fenced:
-        write(f"FENCED, only reads run: {'; '.join(environment.target.fenced)}", red=True)
-    runbook = environment.runbook
-    for group, facts in _grouped(gathered.of(Verdict.CRITICAL, Verdict.BREACH)):
-        first = facts[0]
-        colour = {"red": True, "bold": first["verdict"] == Verdict.CRITICAL}
-        names = ", ".join(f["id"] for f in facts[:4]) + (f" and {len(facts) - 4} more" if len(facts) > 4 else "")
-        write(f"{str(first['verdict']).upper():<9}{first['severity']}  {names}", **colour)
-        for line in _wrapped(group, width - 13, " " * 13):
-            write(line)
+    target = environment.target if environment.opened else None
+    title = f"dialtone: {target.name}, {target.profile.base_url}" if target else "dialtone"
+    terminal.write_sep("=", title, bold=True)
+    if target and target.fenced:
+        for line in _wrapped(f"FENCED, only reads run: {'; '.join(target.fenced)}", width, "", "  "):
+            terminal.write_line(line, red=True)
+    told = gathered.of(Verdict.CRITICAL, Verdict.BREACH, Verdict.DEGRADED)
+    for (verdict, reason), group in _grouped(told):
+        first = group[0]
+        colour = {"yellow": True} if verdict == Verdict.DEGRADED else {"red": True, "bold": verdict == Verdict.CRITICAL}
+        for line in _wrapped(_names(group), width, f"{verdict.upper():<9}{first['severity']}  "):
+            terminal.write_line(line, **colour)
+        for line in _wrapped(reason, width):
+            terminal.write_line(line)
         detail = [f"{first['samples']:,} samples"] if first["samples"] > 1 else []
-        detail += [f"{runbook}#{first['runbook']}"] if first["runbook"] else []
+        detail += [f"{environment.runbook}#{first['runbook']}"] if first["runbook"] else []
         detail += [str(first["at"])] if first["at"] else []
-        write(" " * 13 + "  ".join(detail), light=True)
-    for found in gathered.of(Verdict.DEGRADED):
-        write(f"{'DEGRADED':<9}{found['severity']}  {found['id']}", yellow=True)
-        for line in _wrapped(found["reason"], width - 13, " " * 13):
-            write(line)
+        for line in _wrapped("  ".join(detail), width):
+            terminal.write_line(line, light=True)
     unknown = gathered.of(Verdict.UNKNOWN)
-    for kind in (Kind.BROKEN, Kind.OFFLINE, Kind.REFUSED, Kind.UNDECIDED):
+    _list(terminal, "broken", [f for f in unknown if f["kind"] == Kind.BROKEN], width)
+    for (_, reason), group in _grouped(f for f in unknown if f["kind"] == Kind.OFFLINE):
+        terminal.write_line(f"{'offline':<13}{len(group)} check{'s' * (len(group) != 1)}: {reason}", yellow=True)
+    for kind in (Kind.REFUSED, Kind.UNDECIDED):
         _list(terminal, str(kind), [f for f in unknown if f["kind"] == kind], width)
     _list(terminal, "unarmed", [f for f in gathered.all() if not f["armed"]], width)
-    _closing(terminal, gathered)
+    _closing(terminal, gathered, exit_code)
 
 
-def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer) -> None:
+def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: int) -> None:
     counts: dict[str, int] = {}
     for found in gathered.all():
         counts[state(found)] = counts.get(state(found), 0) + 1
     order = ["critical", "breach", "broken", "offline", "refused", "undecided", "degraded", "ok", "unarmed"]
     said = ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
-    bad = counts.get("critical", 0) + counts.get("breach", 0)
-    terminal.write_line(f"{len(gathered.entries)} checks: {said}", bold=True, red=bool(bad), green=not bad)
-    code = gathered.exit_code(1 if bad or counts.get("broken") else 0)
-    if code in EXIT_WORDS:
-        terminal.write_line(f"exit code {code}: {EXIT_WORDS[code]}", yellow=True)
+    bad = any(counts.get(name) for name in ("critical", "breach", "broken"))
+    colour = "red" if bad else "yellow" if exit_code or counts.get("degraded") else "green"
+    count = len(gathered.entries)
+    terminal.write_line(f"{count} check{'s' * (count != 1)}: {said}", bold=True, **{colour: True})
+    if exit_code in EXIT_WORDS:
+        terminal.write_line(f"exit code {exit_code}: {EXIT_WORDS[exit_code]}", **{colour: True})
 
 
-def _grouped(found: Iterable[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    groups: dict[str, list[dict[str, Any]]] = {}
+def _grouped(found: Iterable[dict[str, Any]]) -> list[tuple[tuple[str, str], list[dict[str, Any]]]]:
+    """Checks with one verdict and one reason are one thing to read."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in found:
-        groups.setdefault(f"{one['reason']}", []).append(one)
+        groups.setdefault((str(one["verdict"]), str(one["reason"])), []).append(one)
     return list(groups.items())
 
 
+def _names(group: Sequence[Mapping[str, Any]]) -> str:
+    names = [str(one["id"]) for one in group]
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+_COLOURS = {"broken": {"purple": True}, "unarmed": {"light": True}}
+
+
 def _list(terminal: pytest.TerminalReporter, word: str, found: list[dict[str, Any]], width: int) -> None:
-    for reason, group in _grouped(found):
-        names = ", ".join(f["id"] for f in group)
-        colour = {"purple": True} if word == "broken" else {"light": True} if word == "unarmed" else {"yellow": True}
-        if len(group) > 4:
-            names = f"{', '.join(f['id'] for f in group[:3])} and {len(group) - 3} more"
-        terminal.write_line(f"{word:<13}{names}", **colour)
-        for line in _wrapped(reason, width - 13, " " * 13):
+    for (_, reason), group in _grouped(found):
+        for line in _wrapped(_names(group), width, f"{word:<13}"):
+            terminal.write_line(line, **_COLOURS.get(word, {"yellow": True}))
+        for line in _wrapped(reason, width):
             terminal.write_line(line)

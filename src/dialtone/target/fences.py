@@ -15,6 +15,11 @@ from dialtone.target.places import places
 _LIVE = re.compile(r"(?:sk|rk|pk)_live_")
 
 
+def live_keys(profile: Profile, values: Mapping[str, str]) -> list[str]:
+    """Reasons to fence a target that need no production to compare with."""
+    return [f"{profile.credentials[name]} holds a live key" for name, value in values.items() if _LIVE.match(value)]
+
+
 def fences(
     profile: Profile,
     values: Mapping[str, str],
@@ -22,14 +27,12 @@ def fences(
     production_values: Mapping[str, str],
     production_name: str,
 ) -> list[str]:
-    """Reasons why nothing but `reads` may run here, each naming the variable or key; empty when there is none."""
+    """Reasons why nothing but `reads` may run beside this production, each naming the variable or key."""
     found = []
     for name, value in values.items():
-        variable = profile.credentials[name]
-        if _LIVE.match(value):
-            found.append(f"{variable} holds a live key")
-        elif name not in profile.shared_credentials and not places(value) and value in production_values.values():
-            found.append(f"{variable} holds a credential of {production_name}")
+        known = value in production_values.values() and not places(value) and not _LIVE.match(value)
+        if known and name not in profile.shared_credentials:
+            found.append(f"{profile.credentials[name]} holds a credential of {production_name}")
     theirs = {place for value in production_values.values() for place in places(value)}
     theirs |= {("project", production.project)} if production.project else set()
     for name, value in values.items():

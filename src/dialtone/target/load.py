@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from dialtone.redact import secrets
-from dialtone.target.fences import fences
+from dialtone.target.fences import fences, live_keys
 from dialtone.target.model import Profile
 from dialtone.target.target import Target
 
@@ -77,6 +77,7 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
         secrets.add(value)
     found: list[str] = []
     if profile.kind != "production":
+        found += live_keys(profile, values)
         for other, table in file.target.items():
             if {**file.defaults, **table}.get("kind") == "production":
                 production = _profile(path.name, file, other, environ, strict=False)
@@ -84,7 +85,7 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
                 for value in live.values():
                     secrets.add(value)
                 found += fences(profile, values, production, live, other)
-    return Target(name, profile, values, tuple(found), path.resolve())
+    return Target(name, profile, values, tuple(sorted(set(found))), path.resolve())
 
 
 def sandbox_options(path: Path, name: str) -> dict[str, Any]:

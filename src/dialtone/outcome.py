@@ -1,0 +1,127 @@
+"""What leaves a check becomes its verdict, and an exception that pytest, Allure and every report may see.
+
+Whatever a check raises may quote what the target answered: the message of an assertion, a KeyError, a driver's error.
+So nothing of it is passed on. A judgement keeps its reason; an assertion is told by its source text, which holds no
+value; of any other exception only its type and place are told.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from dialtone.http import BadBody
+from dialtone.judging import Record
+from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
+from dialtone.redact import foreign, secrets
+from dialtone.template import TemplateError
+from dialtone.verdict import Bad, Finding, Judged, Kind, Misdeclared, Severity, Unarmed, Unknown, Verdict
+
+
+class Broken(Exception):
+    """A check that failed by itself. Carries where and which kind of error, never a value."""
+
+
+def has_judged(record: Record) -> None:
+    """A check that judged nothing is broken."""
+    if not record.findings:
+        raise Broken("the check judged nothing: it could not have failed")
+
+
+def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseException:
+    """The exception to raise instead; the finding is added to the record."""
+    if isinstance(error, pytest.exit.Exception):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt()  # its frames, which --full-trace prints with their arguments, stay here
+    frame = _frame(item, error)
+    record.notes.setdefault("at", _place(item, frame))
+    if isinstance(error, Unarmed):
+        record.notes["unarmed"] = secrets.scrub(str(error))
+        return _skip(str(error))
+    if isinstance(error, Judged):
+        if error.finding not in record.findings:
+            record.findings.append(error.finding)
+        if isinstance(error, Unknown):
+            return _skip(f"{error.finding.kind}: {error.finding.reason}")
+        return _clean(error.finding)
+    if isinstance(error, DatabaseFailure):
+        refused = error.kind in (DatabaseTrouble.REFUSED, DatabaseTrouble.DENIED)
+        return _unknown(record, Kind.REFUSED if refused else Kind.UNDECIDED, error.reason)
+    if isinstance(error, pytest.skip.Exception):
+        return _unknown(record, Kind.UNDECIDED, _spoken(str(error.msg or ""), frame) or "skipped")
+    if isinstance(error, AssertionError | pytest.fail.Exception | BadBody):
+        said = foreign(str(error)) if isinstance(error, BadBody) else _spoken(str(error), frame)
+        verdict = Verdict.CRITICAL if record.meta.severity is Severity.P0 else Verdict.BREACH
+        finding = Finding(verdict, said or "an assertion does not hold")
+        record.findings.append(finding)
+        return _clean(finding)
+    reason = f"{type(error).__name__}{_own_words(error)} at {record.notes['at']}"
+    record.findings.append(Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0))
+    return Broken(reason)
+
+
+def _skip(reason: str) -> BaseException:
+    return pytest.skip.Exception(secrets.scrub(reason), _use_item_location=True)
+
+
+def _unknown(record: Record, kind: Kind, reason: str) -> BaseException:
+    record.findings.append(Finding(Verdict.UNKNOWN, reason, kind, samples=0))
+    return _skip(f"{kind}: {reason}")
+
+
+def _clean(finding: Finding) -> Bad:
+    error = Bad(finding)
+    error.args = (secrets.scrub(finding.reason),)
+    return error
+
+
+def _own_words(error: BaseException) -> str:
+    """The message of an exception of ours, and the name of a fixture that is not there; others may hold data."""
+    if isinstance(error, pytest.FixtureLookupError):
+        return f": there is no fixture {error.argname!r}"
+    if isinstance(error, Broken | Misdeclared | TemplateError):
+        return f": {secrets.scrub(str(error))}"  # made of names only
+    return f": {foreign(str(error))}" if type(error).__module__.partition(".")[0] == "dialtone" else ""
+
+
+def _spoken(message: str, frame: traceback.FrameSummary | None) -> str:
+    """An assertion in words: its message where that stands in the source as it is, else the source itself.
+
+    A message made at run time may hold what the target answered; source text cannot.
+    """
+    first = message.strip().splitlines()[0] if message.strip() else ""
+    if frame is None:
+        return ""
+    lines = linecache.getlines(frame.filename)
+    if first and first in "".join(lines):
+        return first[:300]
+    begin = (frame.lineno or 1) - 1
+    statement = " ".join(line.strip() for line in lines[begin : max(begin + 1, frame.end_lineno or 0)])
+    return f"does not hold: {statement[:200]}" if statement else ""
+
+
+def _frame(item: pytest.Item, error: BaseException) -> traceback.FrameSummary | None:
+    """The last frame inside the check's own file, else inside the project; other people's say nothing to a reader."""
+    root, mechanism = str(item.config.rootpath), f"{Path(__file__).parent}{os.sep}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename == str(item.path)]
+    project = [
+        f
+        for f in frames
+        if f.filename.startswith(root) and not f.filename.startswith(mechanism) and "site-packages" not in f.filename
+    ]
+    found = own or project
+    return found[-1] if found else None
+
+
+def _place(item: pytest.Item, frame: traceback.FrameSummary | None) -> str:
+    """File and line, as a person finds them."""
+    if frame is None:
+        return f"{item.location[0]}:{(item.location[1] or 0) + 1}"
+    path = Path(frame.filename)
+    return f"{path.relative_to(item.config.rootpath)}:{frame.lineno}"
