@@ -1,46 +1,43 @@
-"""Queries of the target's database: read-only, each within a time limit, and no value ever in an error.
+"""Queries of the target's database: read-only, bounded in time and size, and with no value in any error.
 
-Works through a transaction pooler (no prepared statements, settings by statement). Rows for synthetic tenants are the
-only thing that is ever written, by `write`.
+A target's database often stands behind a pooler that hands one server connection to many clients, a transaction each
+(PgBouncer, Supavisor). What a prober sets for its session would stay there for the application: a session that only
+reads would be an outage. So everything is set within a transaction (`SET LOCAL`), nothing is prepared, and a
+transaction is sent as one pipeline, which costs one round trip.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import select
+import socket
+import threading
 import time
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from dialtone.probes.database_failures import DatabaseFailure, DatabaseTrouble, failure
 from dialtone.verdict import Unarmed
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.rows import DictRow
+
+__all__ = ["Database", "DatabaseFailure", "DatabaseTrouble", "failure"]
 
 Row = dict[str, Any]
-
-
-class DatabaseTrouble(StrEnum):
-    """Ways in which a query fails; by SQLSTATE (PostgreSQL 18, appendix A)."""
-
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    MISSING = "missing"
-    DENIED = "denied"
-    OTHER = "other"
-
-
-class DatabaseFailure(Exception):
-    """A query that failed. The message is made of SQLSTATE and names, never of values or of the server's DETAIL."""
-
-    def __init__(self, kind: DatabaseTrouble, reason: str) -> None:
-        super().__init__(reason)
-        self.kind, self.reason = kind, reason
+Params = Mapping[str, Any]
 
 
 class Database:
-    """One kept connection for reads, one for writes; reconnects once when a connection was dropped."""
+    """One kept connection, made at the first query and made again when it was lost.
+
+    `connect_timeout` and `statement_timeout` are in seconds, `row_limit` is the most rows that a query may have. Named
+    parameters are written `%(name)s`, a percent sign `%%`, in statements without parameters as well. Everything raises
+    DatabaseFailure, and Unarmed where psycopg is not installed.
+    """
 
     def __init__(
         self,
@@ -54,135 +51,202 @@ class Database:
     ) -> None:
         self._url, self._connect_timeout, self._statement_timeout = url, connect_timeout, statement_timeout
         self._row_limit, self._name, self._clock = row_limit, application_name, clock
-        self._reading: psycopg.Connection[Row] | None = None
-        self._writing: psycopg.Connection[Row] | None = None
+        self._kept: psycopg.Connection[DictRow] | None = None
 
-    def __repr__(self) -> str:
-        return f"Database({urlsplit(self._url).hostname})"
+    def rows(self, sql: str, params: Params | None = None, *, limit: int | None = None) -> list[Row]:
+        """All rows of a SELECT. More than `limit` (by default `row_limit`) are a failure: a part would be no answer."""
+        most = self._row_limit if limit is None else limit
+        found = self._read(sql, params, most + 1)
+        if len(found) > most:
+            reason = f"a query has more than {most:,} rows: aggregate or limit it in its SQL"
+            raise DatabaseFailure(DatabaseTrouble.OTHER, reason)
+        return found
 
-    def rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """The rows of a read-only query, at most `row_limit`; parameters are named: `%(name)s`."""
-        return self._run("_reading", sql, params)
-
-    def one(self, sql: str, params: Mapping[str, Any] | None = None) -> Row:
-        """The first row; empty when there is none."""
-        found = self.rows(sql, params)
+    def one(self, sql: str, params: Params | None = None) -> Row:
+        """The first row of a SELECT; empty when there is none."""
+        found = self._read(sql, params, 1)
         return found[0] if found else {}
 
-    def value(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The first column of the first row; None when there is none."""
+    def value(self, sql: str, params: Params | None = None) -> Any:
+        """The first column of the first row of a SELECT; None when there is none."""
         return next(iter(self.one(sql, params).values()), None)
 
-    def write(self, sql: str, params: Mapping[str, Any] | None = None) -> list[Row]:
-        """Run one statement that changes synthetic rows; the rows that it returns."""
-        return self._run("_writing", sql, params)
+    def write(self, sql: str, params: Params | None = None) -> list[Row]:
+        """Run one statement that changes synthetic rows, in a transaction of its own; the rows that it returns."""
+        connection = self._connection()
+        with self._translated(connection):
+            return self._transaction(connection, "BEGIN", [(sql, params)])
 
-    def hold(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
-        """A value from the writing session, whose advisory locks live as long as this object."""
-        return next(iter((self._run("_writing", sql, params) or [{}])[0].values()), None)
+    def hold(self, sql: str, params: Params | None = None) -> Any:
+        """A value from the kept session, such as of an advisory lock, which lives as long as that session.
+
+        Needs a connection that is the session's own: behind a pooler, its session mode.
+        """
+        found = self.write(sql, params)
+        return next(iter(found[0].values()), None) if found else None
 
     def timed_select_one(self) -> tuple[float, float]:
-        """Seconds for a new connection and for SELECT 1 on it."""
-        begin = self._clock()
-        connection = self._connect(read_only=True)
+        """Seconds for a new connection (name, TCP, TLS, login) and for SELECT 1 on it."""
+        _psycopg()  # is not to be timed
+        began = self._clock()
+        connection = self._open()
         connected = self._clock()
         try:
-            connection.execute("SELECT 1").fetchone()
-        except Exception as error:  # noqa: BLE001 - psycopg and the socket below it: all become words
-            raise failure(error) from None
+            with self._translated(connection), self._bounded(connection):
+                connection.execute("SELECT 1").fetchone()
+            return connected - began, self._clock() - connected
         finally:
             connection.close()
-        return connected - begin, self._clock() - connected
 
     def close(self) -> None:
-        """Close both connections; advisory locks go with them."""
-        for connection in (self._reading, self._writing):
-            if connection is not None:
-                connection.close()
-        self._reading = self._writing = None
+        """Close the kept connection; its advisory locks go with it."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
-    def _run(self, which: str, sql: str, params: Mapping[str, Any] | None) -> list[Row]:
+    def _read(self, sql: str, params: Params | None, most: int) -> list[Row]:
+        # A cursor takes a SELECT only and no second statement, so that nothing can leave the read-only transaction; and
+        # the server sends no more rows than are wanted.
+        steps = [
+            ("SET LOCAL cursor_tuple_fraction = 1", None),  # plan for all rows, as without a cursor
+            (f"DECLARE dialtone NO SCROLL CURSOR FOR {sql}", params),
+            (f"FETCH FORWARD {most} FROM dialtone", None),
+        ]
         for last in (False, True):
-            connection = getattr(self, which)
-            kept = connection is not None
+            kept = self._kept is not None
+            connection = self._connection()
             try:
-                if connection is None:
-                    connection = self._connect(read_only=which == "_reading")
-                    setattr(self, which, connection)
-                cursor = connection.execute(sql, params or {}, prepare=False)
-                return list(cursor.fetchmany(self._row_limit)) if cursor.description else []
-            except DatabaseFailure:
-                raise
-            except Exception as error:  # noqa: BLE001 - as above
-                trouble = failure(error)
-                dropped = connection is not None and connection.broken
-                if dropped:
-                    setattr(self, which, None)
-                if last or not (kept and dropped):
-                    raise trouble from None
+                with self._translated(connection):
+                    return self._transaction(connection, "BEGIN READ ONLY", steps)
+            except DatabaseFailure as trouble:
+                # Only a kept connection that was lost is tried again: a slow query would be as slow again.
+                if last or not kept or self._kept is not None or trouble.kind is not DatabaseTrouble.UNREACHABLE:
+                    raise
         raise AssertionError("unreachable")
 
-    def _connect(self, *, read_only: bool) -> psycopg.Connection[Row]:
+    def _transaction(
+        self, connection: psycopg.Connection[DictRow], begin: str, steps: list[tuple[str, Params | None]]
+    ) -> list[Row]:
+        """Run the steps in a transaction, in one round trip; the rows of the last one."""
+        milliseconds = math.ceil(self._statement_timeout * 1000)
+        with self._bounded(connection):
+            try:
+                with connection.pipeline():
+                    connection.execute(begin)
+                    connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+                    for sql, params in steps:
+                        # `{}` makes psycopg read %% in statements without parameters, too.
+                        cursor = connection.execute(sql.encode(), params or {})
+                    connection.execute("COMMIT")
+                return cursor.fetchall() if cursor.description else []
+            except BaseException:
+                if not connection.broken:
+                    connection.rollback()
+                raise
+
+    def _connection(self) -> psycopg.Connection[DictRow]:
+        if self._kept is not None and _lost(self._kept):
+            self.close()
+        if self._kept is None:
+            self._kept = self._open()
+        return self._kept
+
+    def _open(self) -> psycopg.Connection[DictRow]:
+        """A new connection. Made in a thread: looking up the host's name knows no time limit, nor do several hosts."""
+        driver = _psycopg()
         try:
-            import psycopg
-            from psycopg.rows import dict_row
-        except ImportError:
-            raise Unarmed("databases need psycopg: pip install 'pytest-dialtone[database]'") from None
+            driver.conninfo.conninfo_to_dict(self._url)
+        except driver.ProgrammingError:
+            reason = "the database's URL cannot be read: an unknown parameter, or characters that have to be escaped"
+            raise DatabaseFailure(DatabaseTrouble.OTHER, reason) from None
+        box: list[psycopg.Connection[DictRow] | Exception] = []
+        lock, too_late = threading.Lock(), threading.Event()
+
+        def attempt() -> None:
+            made: psycopg.Connection[DictRow] | Exception
+            try:
+                made = driver.connect(
+                    self._url,
+                    autocommit=True,  # transactions are begun by us
+                    row_factory=driver.rows.dict_row,
+                    prepare_threshold=None,
+                    connect_timeout=max(2, math.ceil(self._connect_timeout)),  # libpq's least
+                    application_name=self._name,
+                )
+            except Exception as wrong:  # noqa: BLE001 - handed over to the thread that waits
+                made = wrong
+            with lock:
+                if not too_late.is_set():
+                    box.append(made)
+                elif not isinstance(made, Exception):
+                    made.close()
+
+        thread = threading.Thread(target=attempt, name="dialtone-database", daemon=True)
+        thread.start()
+        thread.join(self._connect_timeout)
+        with lock:
+            too_late.set()
+        if not box:
+            reason = f"the database cannot be used: no connection within {self._connect_timeout:g} s"
+            raise DatabaseFailure(DatabaseTrouble.UNREACHABLE, reason)
+        found = box[0]
+        if isinstance(found, Exception):
+            raise failure(found) from None
+        return found
+
+    @contextlib.contextmanager
+    def _translated(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+        """Errors become failures; a connection that was lost is not kept."""
         try:
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                row_factory=dict_row,
-                prepare_threshold=None,
-                connect_timeout=max(2, round(self._connect_timeout)),
-                application_name=self._name,
-            )
-            milliseconds = int(self._statement_timeout * 1000)
-            connection.execute(f"SET statement_timeout = {milliseconds}")
-            if read_only:
-                connection.execute("SET default_transaction_read_only = on")
-        except Exception as error:  # noqa: BLE001 - as above
-            raise failure(error) from None
-        return connection
+            yield
+        except DatabaseFailure:
+            self.close()
+            raise
+        except (_psycopg().Error, OSError) as wrong:
+            if connection.broken:
+                self.close()
+            raise failure(wrong) from None
+
+    @contextlib.contextmanager
+    def _bounded(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+        """Cut the connection when a server says nothing long after it should have ended the statement by itself."""
+        patience = self._statement_timeout * 1.5 + 0.5
+        cut = threading.Event()
+
+        def end() -> None:
+            cut.set()
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
+                sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(patience, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception:
+            if cut.is_set():
+                reason = f"the database did not answer a statement within {patience:g} s"
+                raise DatabaseFailure(DatabaseTrouble.TIMEOUT, reason) from None
+            raise
+        finally:
+            timer.cancel()
 
 
-def failure(error: BaseException) -> DatabaseFailure:
-    """What a psycopg error means, in words that hold no value."""
-    state = getattr(error, "sqlstate", None) or ""
-    diag = getattr(error, "diag", None)
-    if not state:
-        text = str(error)
-        if "password authentication failed" in text or "no pg_hba.conf entry" in text or "does not exist" in text:
-            return DatabaseFailure(DatabaseTrouble.REFUSED, "the database refuses the prober's credential")
-        if "too many clients" in text or "max client" in text.lower() or "remaining connection slots" in text:
-            return DatabaseFailure(DatabaseTrouble.REFUSED, "the database has no connection left")
-        if "timeout" in text:
-            return DatabaseFailure(DatabaseTrouble.UNREACHABLE, "the database does not answer in time")
-        return DatabaseFailure(DatabaseTrouble.UNREACHABLE, f"the database is unreachable ({type(error).__name__})")
-    kinds = {
-        "57014": (DatabaseTrouble.TIMEOUT, "a query was ended by its time limit"),
-        "42P01": (DatabaseTrouble.MISSING, f"the database has no such table{_named(diag, error)}"),
-        "42703": (DatabaseTrouble.MISSING, f"the database has no such column{_named(diag, error)}"),
-        "3D000": (DatabaseTrouble.MISSING, "the database does not exist"),
-        "42883": (DatabaseTrouble.MISSING, "the database has no such function"),
-        "42501": (DatabaseTrouble.DENIED, f"the prober's role may not do this{_named(diag, error)}"),
-        "25006": (DatabaseTrouble.DENIED, "the prober's session may only read"),
-        "53300": (DatabaseTrouble.REFUSED, "the database has no connection left"),
-    }
-    if state in kinds:
-        return DatabaseFailure(*kinds[state])
-    if state.startswith("28"):
-        return DatabaseFailure(DatabaseTrouble.REFUSED, f"the database refuses the prober's credential ({state})")
-    if state.startswith(("08", "57P")):
-        return DatabaseFailure(DatabaseTrouble.UNREACHABLE, f"the database closed the connection ({state})")
-    return DatabaseFailure(DatabaseTrouble.OTHER, f"a query failed ({state} {type(error).__name__})")
+def _lost(connection: psycopg.Connection[DictRow]) -> bool:
+    """Whether an idle connection is at its end: an idle server has nothing to say but that."""
+    if connection.closed:
+        return True
+    try:
+        waiting = select.poll()
+        waiting.register(connection.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
+    except OSError:
+        return True
 
 
-def _named(diag: Any, error: BaseException) -> str:
-    """The object that an error names: identifiers of the schema, which are no data."""
-    import re
-
-    known = next((n for n in (getattr(diag, k, None) for k in ("table_name", "column_name")) if n), None)
-    match = re.search(r'(?:relation|column|table|schema|function) "?([A-Za-z_][\w.]{0,80})"?', str(error))
-    name = known or (match[1] if match else None)
-    return f": {name}" if name else ""
+def _psycopg() -> Any:
+    try:
+        import psycopg
+    except ImportError:
+        raise Unarmed("databases need psycopg: pip install 'pytest-dialtone[database]'") from None
+    return psycopg
