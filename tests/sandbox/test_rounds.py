@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sandbox.conftest import eventually
 
 from dialtone.sandbox import campaign as campaigns
-from dialtone.sandbox.campaign import CampaignError, Kept, run_round
+from dialtone.sandbox.campaign import CampaignError, Steps, round_steps
+from dialtone.sandbox.kept import Kept
 from dialtone.sandbox.matrix import Claims, Defect, Round
 from dialtone.sandbox.profile import named_target, sandbox_options
 from dialtone.sandbox.rounds import Campaign
@@ -55,8 +57,9 @@ class Rounds:
         self.red = red
         self.asked: list[str] = []
 
-    def __call__(self, _: object, defect: Defect | None, __: Sequence[str], ___: Path) -> Round:
-        """The round that was ordered."""
+    def __call__(self, _: object, defect: Defect | None, __: Sequence[str], ___: Path) -> Steps:
+        """The round that was ordered, after one look at the others."""
+        yield
         name = defect.id if defect else "healthy"
         self.asked.append(name)
         if self.red.get(name) == ("interrupted",):
@@ -82,7 +85,11 @@ def test_all_rounds_in_one_sandbox(tmp_path: Path) -> None:
     outcome = campaign.run(["one", "two"])
     assert outcome.complaints == []
     assert rounds.asked == ["healthy", "one", "two"]
-    assert said == ["  1/2 one: caught by test_one (1.0 s)", "  2/2 two: caught by test_two (1.0 s)"]
+    assert said == [
+        "without a defect: nothing is red (1.0 s)",
+        "  1/2 one: caught by test_one (1.0 s)",
+        "  2/2 two: caught by test_two (1.0 s)",
+    ]
     assert sandbox.stopped
 
 
@@ -105,6 +112,32 @@ def test_unchanged_sources_resume(tmp_path: Path) -> None:
     (tmp_path / "src" / "a.py").write_text("a = 2")
     _campaign(tmp_path, changed := Rounds())[0].run(["one"])
     assert changed.asked == ["healthy", "one"]
+
+
+def test_several_rounds_at_once(tmp_path: Path) -> None:
+    """Each job has a sandbox of its own; the healthy round is over before the first defect is switched on."""
+    begun: list[FakeSandbox] = []
+    used: list[tuple[str, object]] = []
+
+    def begin() -> Any:
+        begun.append(FakeSandbox(tmp_path))
+        return begun[-1]
+
+    def rounds(sandbox: Any, defect: Defect | None, arguments: Sequence[str], folder: Path) -> Steps:
+        name = defect.id if defect else "healthy"
+        used.append((name, sandbox))
+        for _ in range(3 if name == "one" else 1):
+            yield
+        used.append((f"{name} ended", sandbox))
+        return Round(red=(f"test_{name}",) if defect else (), judged=2)
+
+    options: Any = {"jobs": 5, "tell": lambda _: None, "run": rounds, "begin": begin}
+    outcome = Campaign(DEFECTS, CLAIMS, [], tmp_path / "build", root=tmp_path, **options).run(["one", "two"])
+    assert outcome.complaints == []
+    assert len(begun) == 2
+    assert [name for name, _ in used] == ["healthy", "healthy ended", "one", "two", "two ended", "one ended"]
+    assert used[2][1] is not used[3][1]
+    assert all(sandbox.stopped for sandbox in begun)
 
 
 def test_unclean_healthy_round_ends_it(tmp_path: Path) -> None:
@@ -155,6 +188,22 @@ def test_source_hash_follows_names_and_contents(tmp_path: Path) -> None:
         hashes.append(source_hash(tmp_path))
     hashes.append(source_hash(tmp_path, salt="other arguments"))
     assert len(set(hashes)) == 6
+
+
+def run_round(sandbox: Any, defect: Defect, arguments: Sequence[str], folder: Path) -> Round:
+    """One round, waited for."""
+    steps = round_steps(sandbox, defect, arguments, folder)
+    found: list[Round] = []
+
+    def ended() -> bool:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found.append(end.value)
+        return bool(found)
+
+    assert eventually(ended, 20)
+    return found[0]
 
 
 def _fake_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:

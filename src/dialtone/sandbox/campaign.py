@@ -1,7 +1,6 @@
-"""Runs the rounds of the defect matrix: one resident sandbox, one pytest session for each defect.
+"""One round of the defect matrix: a defect is switched on, all checks run, the defect is switched off.
 
-A defect is switched on, all checks run as a child process that attaches to the sandbox, the defect is switched off,
-the verdicts are read. Nothing is restarted between two rounds.
+The checks are a session of pytest in a child process that attaches to a sandbox; that stays up between two rounds.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox
 from dialtone.sandbox.environment import inherited
-from dialtone.sandbox.folder import write_private
 from dialtone.sandbox.isolation import Identity, before_exec
 from dialtone.sandbox.matrix import Claims, Defect, Round
 
@@ -61,7 +57,7 @@ def known_claims(arguments: Sequence[str], folder: Path) -> list[Claims]:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "DIALTONE_CATALOG": str(catalog)},
+        env={**_compiling(folder), "DIALTONE_CATALOG": str(catalog)},
         timeout=ROUND_BOUND,
     )
     if done.returncode != 0 or not catalog.exists():
@@ -69,101 +65,141 @@ def known_claims(arguments: Sequence[str], folder: Path) -> list[Claims]:
     return Claims.read(json.loads(catalog.read_text()))
 
 
-def run_round(sandbox: Sandbox, defect: Defect | None, arguments: Sequence[str], folder: Path) -> Round:
-    """All checks under one defect, or none. What they printed stays in `folder`."""
+Steps = Generator[None, None, Round]
+"""A round on its way: it yields whenever there is nothing to do but wait, so that several may go on at once."""
+
+
+def round_steps(sandbox: Sandbox, defect: Defect | None, arguments: Sequence[str], folder: Path) -> Steps:
+    """All checks under one defect, or none; the defect is gone afterwards, also when the round is closed early.
+
+    What the checks printed stays in `folder`.
+    """
     name = defect.id if defect else "healthy"
-    verdicts = folder / f"{name}.json"
-    verdicts.unlink(missing_ok=True)
     began = time.monotonic()
+    held: _Held | None = None
     try:
-        with _switched_on(sandbox, defect):
-            failure = _run_checks(sandbox, arguments, verdicts, folder / f"{name}.log")
+        if sandbox.problem() == "the sandbox is gone":
+            raise CampaignError("not run")
+        if defect and defect.how == "hold":
+            held = _Held(sandbox, defect)
+            yield from held.applied()
+        sandbox.switch([defect.id] if defect and defect.how == "switch" else [])
+        failure = yield from _checked(sandbox, arguments, folder / name)
+        if held:
+            yield from held.undone()
     except CampaignError as error:
-        return Round(failure=str(error))
-    seconds = time.monotonic() - began
-    if failure or not verdicts.exists():
-        problem = sandbox.problem()
-        reason = failure or f"pytest wrote no verdicts, see {folder / name}.log"
-        return Round(seconds=round(seconds, 1), failure=reason + (f"; {problem}" if problem else ""))
-    return Round.read(json.loads(verdicts.read_text()), seconds)
-
-
-@contextmanager
-def _switched_on(sandbox: Sandbox, defect: Defect | None) -> Iterator[None]:
-    held = _held(sandbox, defect) if defect and defect.how == "hold" else nullcontext()
-    sandbox.switch([defect.id] if defect and defect.how == "switch" else [])
-    try:
-        with held:
-            yield
+        failure = str(error)
     finally:
+        if held:
+            held.end()
         if sandbox.problem() != "the sandbox is gone":
             sandbox.switch([])
+    seconds = time.monotonic() - began
+    if failure:
+        problem = sandbox.problem()
+        return Round(seconds=round(seconds, 1), failure=failure + (f"; {problem}" if problem else ""))
+    return Round.read(json.loads(_verdicts(folder / name).read_text()), seconds)
 
 
-@contextmanager
-def _held(sandbox: Sandbox, defect: Defect) -> Iterator[None]:
+def _until(holds: Callable[[], bool], seconds: float) -> Generator[None, None, bool]:
+    """Yield until it holds, at most so long; answers whether it does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() >= deadline:
+            return False
+        yield
+    return True
+
+
+class _Held:
     """A defect of the database: it is there while its process lives, and undone at the end of that one's stdin."""
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
+
+    def __init__(self, sandbox: Sandbox, defect: Defect) -> None:
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._process = subprocess.Popen(
             [*_DEFECTS_COMMAND, "--hold", defect.id],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=words,
+            stderr=self._words,
             env={**inherited(), "DATABASE_URL": sandbox.admin_database_url},
             process_group=0,
         )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with process.stdin, process.stdout:
-            try:
-                ready, _, _ = select.select([process.stdout], [], [], _HOLD_BOUND)
-                if not ready or process.stdout.readline().strip() != b"ready":
-                    raise CampaignError(f"the defect cannot be applied: {_said(process, words)}")
-                yield
-                process.stdin.close()
-                if process.wait(_HOLD_BOUND) != 0:
-                    raise CampaignError(f"the defect was not undone: {_said(process, words)}")
-            except subprocess.TimeoutExpired:
-                raise CampaignError("the defect was not undone: its process does not end") from None
-            finally:
-                process.stdin.close()  # an interrupted round undoes its defect too
-                _wait_or_kill(process)
+
+    def applied(self) -> Generator[None, None, None]:
+        """Wait until the defect is there."""
+        output = self._process.stdout
+        assert output is not None
+        yield from _until(lambda: bool(select.select([output], [], [], 0)[0]), _HOLD_BOUND)
+        if not select.select([output], [], [], 0)[0] or output.readline().strip() != b"ready":
+            raise CampaignError(f"the defect cannot be applied: {self._said()}")
+
+    def undone(self) -> Generator[None, None, None]:
+        """Wait until the defect is gone."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        yield from _until(lambda: self._process.poll() is not None, _HOLD_BOUND)
+        if self._process.poll() != 0:
+            raise CampaignError(f"the defect was not undone: {self._said()}")
+
+    def end(self) -> None:
+        """An interrupted round undoes its defect too."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._wait()
+        self._process.stdout.close()
+        self._words.close()
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _said(self) -> str:
+        self._wait()
+        self._words.seek(0)
+        return _last(self._words.read().decode(errors="replace"))
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _verdicts(place: Path) -> Path:
+    return place.with_name(place.name + ".json")
 
 
-def _said(process: subprocess.Popen[bytes], words: IO[bytes]) -> str:
-    """The last line that an unsuccessful process said, once it has ended."""
-    _wait_or_kill(process)
-    words.seek(0)
-    return _last(words.read().decode(errors="replace"))
-
-
-def _run_checks(sandbox: Sandbox, arguments: Sequence[str], verdicts: Path, log: Path) -> str:
-    """Run pytest; answers why it could not, or nothing."""
+def _checked(sandbox: Sandbox, arguments: Sequence[str], place: Path) -> Generator[None, None, str]:
+    """Run pytest; answers why there are no verdicts, or nothing."""
+    verdicts = _verdicts(place)
+    verdicts.unlink(missing_ok=True)
+    log = place.with_name(place.name + ".log")
+    added = {ATTACH_VARIABLE: str(sandbox.state_file), "DIALTONE_VERDICTS": str(verdicts)}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, ATTACH_VARIABLE: str(sandbox.state_file), "DIALTONE_VERDICTS": str(verdicts)},
+            env={**_compiling(place.parent), **added},
             process_group=0,
             preexec_fn=before_exec(Identity.OWN, signal.SIGTERM),  # noqa: PLW1509 - there is one thread
         )
     try:
-        process.wait(ROUND_BOUND)
-    except subprocess.TimeoutExpired:
-        return f"the checks did not end within {ROUND_BOUND:.0f} s"
+        if not (yield from _until(lambda: process.poll() is not None, ROUND_BOUND)):
+            return f"the checks did not end within {ROUND_BOUND:.0f} s"
     finally:
         _end(process)
-    return ""
+    return "" if verdicts.exists() else f"pytest wrote no verdicts, see {log}"
+
+
+def _compiling(folder: Path) -> dict[str, str]:
+    """This environment; where it forbids compiled files beside the sources, they go to `folder`.
+
+    A hundred sessions that compile everything anew would take twice as long.
+    """
+    environment = dict(os.environ)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+        environment.setdefault("PYTHONPYCACHEPREFIX", str((folder / "compiled").absolute()))
+    return environment
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -181,33 +217,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it said nothing"
-
-
-class Kept:
-    """Results of rounds that went as claimed, for as long as the source stays what it was."""
-
-    def __init__(self, path: Path, source: str, *, fresh: bool = False) -> None:
-        self._path = path
-        self._source = source
-        self._rounds: dict[str, dict[str, Any]] = {}
-        if not fresh:
-            self._rounds = self._read()
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            kept = json.loads(self._path.read_text())
-            return dict(kept["rounds"]) if kept["source"] == self._source else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-
-    def get(self, name: str) -> Round | None:
-        """The kept round of a defect, or of `healthy`."""
-        found: Mapping[str, Any] | None = self._rounds.get(name)
-        if found is None:
-            return None
-        return Round(**{**found, "red": tuple(found["red"]), "broken": tuple(found["broken"])})
-
-    def put(self, name: str, shown: Round) -> None:
-        """Keep a round, on disk at once: an interrupted campaign resumes."""
-        self._rounds[name] = asdict(shown)
-        write_private(self._path, json.dumps({"source": self._source, "rounds": self._rounds}, indent=1))

@@ -19,6 +19,9 @@ from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
 from dialtone.sandbox.profile import named_target, sandbox_options
 
+JOBS = 2
+"""Rounds of the defect matrix at a time: half of a round is waiting."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands to the command line; each sets `run`, a function from the arguments to an exit code."""
@@ -54,6 +57,7 @@ def _add_defects(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     defects.add_argument("--fresh", action="store_true", help="forget results kept from unchanged sources")
     defects.add_argument("--json", action="store_true", help="print the result as JSON")
     defects.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
+    defects.add_argument("--jobs", type=int, default=JOBS, help=f"rounds at a time, a sandbox each (default: {JOBS})")
     defects.add_argument("pytest", nargs="*", help="arguments of pytest for a round, after --")
     defects.set_defaults(run=_defects)
 
@@ -178,7 +182,9 @@ def _defects(args: argparse.Namespace) -> int:
             chosen = sorted(chooser.sample(chosen, min(args.sample, len(chosen))))
         options = sandbox_options(named_target(arguments))
         begin = functools.partial(Sandbox.begin, **options)
-        campaign = Campaign(defects, claims, arguments, args.build, fresh=args.fresh, tell=_tell, begin=begin)
+        campaign = Campaign(
+            defects, claims, arguments, args.build, jobs=args.jobs, fresh=args.fresh, tell=_tell, begin=begin
+        )
         outcome = campaign.run(chosen)
     except (CampaignError, SandboxError, ProfileError) as error:
         _tell(str(error))
