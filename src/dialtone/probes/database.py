@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dialtone.probes.database_failures import DatabaseFailure, DatabaseTrouble, failure
+from dialtone.probes.watchdog import Watchdog
 from dialtone.verdict import Unarmed
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
 __all__ = ["Database", "DatabaseFailure", "DatabaseTrouble", "failure"]
+
+# For this transaction only. A cursor is otherwise planned as if a tenth of its rows would be wanted.
+_SETTINGS = "SELECT set_config('statement_timeout', %(limit)s, true), set_config('cursor_tuple_fraction', '1', true)"
 
 Row = dict[str, Any]
 Params = Mapping[str, Any]
@@ -52,6 +54,7 @@ class Database:
         self._url, self._connect_timeout, self._statement_timeout = url, connect_timeout, statement_timeout
         self._row_limit, self._name, self._clock = row_limit, application_name, clock
         self._kept: psycopg.Connection[DictRow] | None = None
+        self._watchdog = Watchdog()
 
     def rows(self, sql: str, params: Params | None = None, *, limit: int | None = None) -> list[Row]:
         """All rows of a SELECT. More than `limit` (by default `row_limit`) are a failure: a part would be no answer."""
@@ -108,7 +111,6 @@ class Database:
         # A cursor takes a SELECT only and no second statement, so that nothing can leave the read-only transaction; and
         # the server sends no more rows than are wanted.
         steps = [
-            ("SET LOCAL cursor_tuple_fraction = 1", None),  # plan for all rows, as without a cursor
             (f"DECLARE dialtone NO SCROLL CURSOR FOR {sql}", params),
             (f"FETCH FORWARD {most} FROM dialtone", None),
         ]
@@ -128,16 +130,16 @@ class Database:
         self, connection: psycopg.Connection[DictRow], begin: str, steps: list[tuple[str, Params | None]]
     ) -> list[Row]:
         """Run the steps in a transaction, in one round trip; the rows of the last one."""
-        milliseconds = math.ceil(self._statement_timeout * 1000)
         with self._bounded(connection):
             try:
+                control, cursor = connection.cursor(), connection.cursor()
                 with connection.pipeline():
-                    connection.execute(begin)
-                    connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+                    control.execute(begin)
+                    control.execute(_SETTINGS, {"limit": str(math.ceil(self._statement_timeout * 1000))})
                     for sql, params in steps:
                         # `{}` makes psycopg read %% in statements without parameters, too.
-                        cursor = connection.execute(sql.encode(), params or {})
-                    connection.execute("COMMIT")
+                        cursor.execute(sql.encode(), params or {})
+                    control.execute("COMMIT")
                 return cursor.fetchall() if cursor.description else []
             except BaseException:
                 if not connection.broken:
@@ -211,25 +213,16 @@ class Database:
     def _bounded(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:
         """Cut the connection when a server says nothing long after it should have ended the statement by itself."""
         patience = self._statement_timeout * 1.5 + 0.5
-        cut = threading.Event()
-
-        def end() -> None:
-            cut.set()
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as sock:
-                sock.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(patience, end)
-        timer.daemon = True
-        timer.start()
+        self._watchdog.watch(connection.fileno(), patience)
         try:
             yield
         except Exception:
-            if cut.is_set():
+            if self._watchdog.has_cut:
                 reason = f"the database did not answer a statement within {patience:g} s"
                 raise DatabaseFailure(DatabaseTrouble.TIMEOUT, reason) from None
             raise
         finally:
-            timer.cancel()
+            self._watchdog.rest()
 
 
 def _lost(connection: psycopg.Connection[DictRow]) -> bool:
