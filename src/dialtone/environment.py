@@ -7,9 +7,11 @@ before the first test. Without checks nothing of this happens.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -57,10 +59,11 @@ class Environment:
         base = self._config.invocation_params.dir
         if holds_checks(p if p.is_absolute() else base / p for p in args):
             self._foreseen = True
-            if self._kind() == "sandbox":
-                self._begin()
-            else:
-                self.open()
+            with self._in_words():
+                if self._kind() == "sandbox":
+                    self._begin()
+                else:
+                    self.open()
 
     def foreseen(self) -> None:
         """Controller of xdist: workers have collected; wait for the sandbox and judge the profile here, in words."""
@@ -68,19 +71,30 @@ class Environment:
             self.open()
 
     def open(self) -> Target:
-        """The target, after its sandbox (if it is one) is up. Ends pytest with exit code 4 on a wrong profile."""
-        from dialtone.target import ProfileError, load
+        """The target, after its sandbox (if it is one) is up. Raises UsageError, in words, for a wrong profile."""
+        if self._target is None:
+            with self._in_words():
+                from dialtone.target import load
 
-        if self._target is not None:
-            return self._target
+                if self._kind() == "sandbox":
+                    self._ready()
+                self._target = load(self._path, self._name)
+        return self._target
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """A wrong profile and a sandbox that does not start end pytest with exit code 4 and their message."""
+        from dialtone.sandbox import SandboxError
+        from dialtone.target import ProfileError
+
         try:
-            if self._kind() == "sandbox":
-                self._ready()
-            self._target = load(self._path, self._name)
+            yield
         except ProfileError as wrong:
             self.close()
-            pytest.exit(str(wrong), returncode=4)
-        return self._target
+            raise pytest.UsageError(*str(wrong).splitlines()) from None
+        except SandboxError as wrong:
+            self.close()
+            raise pytest.UsageError(f"the sandbox did not start: {wrong}") from None
 
     def close(self) -> None:
         """Stop the sandbox that this process started."""
@@ -99,46 +113,32 @@ class Environment:
     def _path(self) -> Path:
         return Path(self._config.option.dialtone_config)
 
-    def _table(self) -> dict[str, Any]:
-        from dialtone.target import ProfileError
+    def _kind(self) -> str:
         from dialtone.target.load import read
 
-        try:
-            file = read(self._path)
-        except ProfileError as wrong:
-            pytest.exit(str(wrong), returncode=4)
-        return {**file.defaults, **file.target.get(self._name, {})}
-
-    def _kind(self) -> str:
-        return str(self._table().get("kind", ""))
+        file = read(self._path)
+        return str({**file.defaults, **file.target.get(self._name, {})}.get("kind", ""))
 
     def _begin(self) -> None:
-        from dialtone.sandbox import Sandbox, SandboxError
+        from dialtone.sandbox import Sandbox
         from dialtone.target.load import sandbox_options
 
         if os.environ.get(STATE) or self._sandbox is not None:
             return
-        try:
-            self._sandbox = Sandbox.begin(**sandbox_options(self._path, self._name))
-        except SandboxError as wrong:
-            pytest.exit(f"the sandbox did not start: {wrong}", returncode=4)
+        self._sandbox = Sandbox.begin(**sandbox_options(self._path, self._name))
         os.environ[STATE] = str(self._sandbox.state_file)
         self._named = True
 
     def _ready(self) -> None:
-        from dialtone.sandbox import Sandbox, SandboxError
+        from dialtone.sandbox import Sandbox
 
         if not os.environ.get(STATE):
             if self._is_worker:
                 raise pytest.UsageError("these checks were not seen before the workers started: run them without -n")
             self._begin()
-        try:
-            if self._sandbox is not None:
-                self._sandbox.wait()
-                environment = self._sandbox.env
-            else:
-                environment = Sandbox.attach(Path(os.environ[STATE]), wait=True).env
-        except SandboxError as wrong:
-            self.close()
-            pytest.exit(f"the sandbox did not start: {wrong}", returncode=4)
+        if self._sandbox is not None:
+            self._sandbox.wait()
+            environment = self._sandbox.env
+        else:
+            environment = Sandbox.attach(Path(os.environ[STATE]), wait=True).env
         os.environ.update(environment)

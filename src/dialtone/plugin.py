@@ -73,7 +73,7 @@ class Hooks:
         """Set the sandbox going before xdist starts its workers, if the files of this run hold checks."""
         self._session.environment.foresee()
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Know the checks of this run; plan the round within the target's budget."""
         self._session.collected(session.items)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -23,6 +23,7 @@ from dialtone.verdict import Misdeclared, Unarmed
 RECORD = pytest.StashKey[Record]()
 PROPERTY = "dialtone"
 DECLARED = "dialtone-declared"
+REFUSAL = "dialtone: this run is refused"
 
 
 def meta_of(item: pytest.Item) -> Meta | None:
@@ -64,7 +65,7 @@ class Session:
         seen: dict[str, str] = {}
         for item in self.checks:
             if seen.setdefault(id_of(item), item.nodeid) != item.nodeid:
-                raise pytest.UsageError(f"two checks have the id {id_of(item)}: {seen[id_of(item)]} and {item.nodeid}")
+                self._refuse(f"two checks have the id {id_of(item)}: {seen[id_of(item)]} and {item.nodeid}")
         self._nodeids = set(seen.values())
         if self.checks and os.environ.get("DIALTONE_CATALOG") and not self.is_worker:
             reports.write_json(Path(os.environ["DIALTONE_CATALOG"]), {"checks": [_declared(i) for i in self.checks]})
@@ -75,7 +76,10 @@ class Session:
             return
         from dialtone.side_channels import muffle_logs
 
-        target = self.environment.open()
+        try:
+            target = self.environment.open()
+        except pytest.UsageError as wrong:
+            self._refuse(*wrong.args)
         muffle_logs(self.config)
         reports.curtain(self.config)
         meta = [(item, meta_of(item)) for item in self.checks]
@@ -83,6 +87,13 @@ class Session:
         budget = target.profile.budget
         needs = [Need(item.nodeid, m.severity, m.requests, m.samples) for item, m in meta if m and self._takes_part(m)]
         self.grants = plan(needs, None if own or budget is None else budget.per_round)
+
+    def _refuse(self, *lines: str) -> NoReturn:
+        """End the run with exit code 4; a worker tells the controller first, which would else only see it die."""
+        if self.is_worker:
+            told = pytest.CollectReport(REFUSAL, "failed", "\n".join(lines), [])
+            self.config.hook.pytest_collectreport(report=told)
+        raise pytest.UsageError(*lines)
 
     def worker_collected(self) -> None:
         """Controller of xdist: the sandbox has to be up and the profile right before a worker begins."""
@@ -161,6 +172,8 @@ class Session:
 
     def gathered(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Controller: one report arrived."""
+        if report.nodeid == REFUSAL and not self.is_worker:
+            raise pytest.UsageError(*str(report.longrepr).splitlines())
         if self.gatherer.add(report) and report.failed:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
             if terminal is not None:
