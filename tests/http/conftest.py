@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.hostile import Authority, Hostile
+from tests.authority import Authority
+from tests.hostile import Hostile
 
 from dialtone.http import Client, Limits
 

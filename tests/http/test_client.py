@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.hostile import Authority, Hostile
+from tests.authority import Authority
+from tests.hostile import Hostile
 
 from dialtone.http import Answer, BadBody, Client, FailureKind, Headers, Limits, Url
 

@@ -14,7 +14,8 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from tests.hostile import Authority, Hostile, closed_port, stalled
+from tests.authority import Authority
+from tests.hostile import Hostile, closed_port, stalled
 from tests.http.conftest import SHORT
 
 from dialtone.http import BadBody, Client, Failure, FailureKind, network, shared_context

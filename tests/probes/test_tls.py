@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.hostile import Authority, Hostile, closed_port, stalled
+from tests.authority import Authority
+from tests.hostile import Hostile, closed_port, stalled
 
 from dialtone.probes import tls
 
