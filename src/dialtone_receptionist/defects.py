@@ -115,6 +115,7 @@ DATABASE = {
     "calls-failing": "150 calls failed within the last hour.",
     "calendar-unsynced": "120 appointments of connected businesses have no calendar event.",
     "webhook-lag": "200 webhook events of the last hour were processed minutes after they came in.",
+    "column-renamed": "A migration renamed the column status of stripe_subscriptions to state.",
     "db-slow-login": "A login trigger makes every new database session wait 2.5 s.",
     "lock-waiting": "A session waits for a lock that another session does not give back.",
     "long-query": "A query of the application has been running for a long time.",
