@@ -10,7 +10,7 @@ from tests.hostile import Hostile
 
 from dialtone.http import Client, Limits
 
-SHORT = Limits(connect=0.4, read=0.3, total=0.5, max_body=200_000)
+SHORT = Limits(connect=0.3, read=0.25, total=0.4, max_body=200_000)
 
 
 @pytest.fixture

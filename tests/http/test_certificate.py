@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 from cryptography import x509
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dialtone.http import certificate
 
+# Neither a busy machine nor a first import is a finding.
+steady = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _CA = trustme.CA(organization_name="Dialtone tests")
 
 
@@ -62,6 +64,7 @@ def test_hosts(host: str, matches: bool) -> None:
     assert certificate.read(_issue("a.example", "*.b.example", "127.0.0.1", "::1")).matches(host) is matches
 
 
+@steady
 @given(st.integers(0, len(_SAMPLE) - 1), st.integers(1, 255))
 def test_any_flipped_byte(at: int, flip: int) -> None:
     """Whatever a peer shows is read or is not a certificate."""
@@ -71,6 +74,7 @@ def test_any_flipped_byte(at: int, flip: int) -> None:
         certificate.read(bytes(data)).matches("a.example")
 
 
+@steady
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     """Nonsense is not a certificate."""

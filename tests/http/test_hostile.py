@@ -255,7 +255,7 @@ def test_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(5))
     try:
-        assert _failure("http://api.x.y") == Failure(FailureKind.DNS, "name api.x.y did not resolve within 0.4 s")
+        assert _failure("http://api.x.y") == Failure(FailureKind.DNS, "name api.x.y did not resolve within 0.3 s")
     finally:
         over.set()
 

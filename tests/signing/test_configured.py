@@ -9,13 +9,15 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dialtone.signing import SCHEMES, configured
 from dialtone.signing.configured import Hmac
 from dialtone.verdict import Unarmed
 
+# Neither a busy machine nor a first import is a finding.
+steady = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GITHUB: dict[str, Any] = {"header": "X-Hub-Signature-256", "value": "sha256={digest}"}
 SLACK: dict[str, Any] = {
     "header": "X-Slack-Signature",
@@ -62,6 +64,7 @@ def test_twilio_example() -> None:
     assert headers == {"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}
 
 
+@steady
 @given(st.binary(max_size=300), st.text(min_size=1, max_size=40))
 def test_any_bytes_with_any_key(body: bytes, key: str) -> None:
     """A body is signed as the bytes it is; the digest is that of the documents' formula."""
@@ -76,6 +79,7 @@ def test_any_bytes_with_any_key(body: bytes, key: str) -> None:
 @pytest.mark.parametrize(
     "options", [GITHUB, SLACK, SHOPIFY, VERCEL, TWILIO], ids=["github", "slack", "shopify", "vercel", "twilio"]
 )
+@steady
 @given(body=st.binary(min_size=1, max_size=60), at=st.integers(0, 59), flip=st.integers(1, 255))
 def test_flipped_byte_changes_the_signature(options: dict[str, Any], body: bytes, at: int, flip: int) -> None:
     """Another body has another signature, as long as it is another form."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 from tests.signing import witnesses
@@ -17,6 +17,8 @@ from tests.signing import witnesses
 from dialtone.signing import SCHEMES, scheme
 from dialtone.verdict import Unarmed
 
+# Neither a busy machine nor a first import is a finding.
+steady = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _SEED = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -56,6 +58,7 @@ def test_every_scheme_has_a_witness() -> None:
 
 
 @every_case
+@steady
 @given(text=st.text(max_size=200))
 def test_provider_accepts(case: Case, text: str) -> None:
     """Whatever the body, the provider's SDK takes the signature for its own."""
@@ -82,6 +85,7 @@ def test_other_key(case: Case) -> None:
 
 
 @every_case
+@steady
 @given(at=st.integers(0, len(_BODY) - 1), flip=st.integers(1, 127))
 def test_flipped_byte_of_the_body(case: Case, at: int, flip: int) -> None:
     """Any other byte in the body is refused."""
@@ -95,6 +99,7 @@ def test_flipped_byte_of_the_body(case: Case, at: int, flip: int) -> None:
 
 
 @every_case
+@steady
 @given(data=st.data())
 def test_flipped_byte_of_a_header(case: Case, data: st.DataObject) -> None:
     """Any other character in what a header says of time or signature is refused."""
