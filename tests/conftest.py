@@ -123,17 +123,23 @@ class Suite:
         return next(dict(c) for c in self.document["checks"] if c["id"] == name)
 
 
-@pytest.fixture
-def suite(pytester: pytest.Pytester, server: Server, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    """A suite of checks in a folder of its own."""
-    # A run in this process forgets the modules that it imported: those that keep state are imported before it.
+@pytest.fixture(scope="session")
+def _engine() -> None:
+    """Imports what a run needs before `pytester` does, which forgets the modules that were imported after it."""
     import dialtone.environment
     import dialtone.fixtures
     import dialtone.outcome
     import dialtone.probes.caller
+    import dialtone.probes.sampler
+    import dialtone.sandbox
+    import dialtone.session
     import dialtone.side_channels
     import dialtone.target  # noqa: F401
 
+
+@pytest.fixture
+def suite(_engine: None, pytester: pytest.Pytester, server: Server, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A suite of checks in a folder of its own."""
     for name in ("PREVIEW_KEY", "DIALTONE_TARGET", "DIALTONE_VERDICTS", "DIALTONE_CONFIG", "DIALTONE_CATALOG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")

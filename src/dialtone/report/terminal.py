@@ -90,10 +90,10 @@ def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment
     for kind in (Kind.REFUSED, Kind.UNDECIDED):
         _list(terminal, str(kind), [f for f in unknown if f["kind"] == kind], width)
     _list(terminal, "unarmed", [f for f in gathered.all() if not f["armed"]], width)
-    _closing(terminal, gathered, exit_code)
+    _closing(terminal, gathered, exit_code, width)
 
 
-def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: int) -> None:
+def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: int, width: int) -> None:
     counts: dict[str, int] = {}
     for found in gathered.all():
         counts[state(found)] = counts.get(state(found), 0) + 1
@@ -102,7 +102,8 @@ def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: i
     bad = any(counts.get(name) for name in ("critical", "breach", "broken"))
     colour = "red" if bad else "yellow" if exit_code or counts.get("degraded") else "green"
     count = len(gathered.entries)
-    terminal.write_line(f"{count} check{'s' * (count != 1)}: {said}", bold=True, **{colour: True})
+    for line in _wrapped(f"{count} check{'s' * (count != 1)}: {said}", width, "", " " * 4):
+        terminal.write_line(line, bold=True, **{colour: True})
     if exit_code in EXIT_WORDS:
         terminal.write_line(f"exit code {exit_code}: {EXIT_WORDS[exit_code]}", **{colour: True})
 
