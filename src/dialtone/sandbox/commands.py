@@ -19,8 +19,8 @@ from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
 from dialtone.sandbox.profile import named_target, sandbox_options
 
-JOBS = 2
-"""Rounds of the defect matrix at a time: half of a round is waiting."""
+JOBS = min(4, max(2, os.cpu_count() or 2))
+"""Rounds of the defect matrix at a time, each with a sandbox: half of a round is waiting."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
