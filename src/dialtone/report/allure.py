@@ -26,6 +26,8 @@ _SEVERITY = {
     Severity.P3: "minor",
 }
 
+_OURS = {"verdict", "kind", "effect", "proof", "severity"}
+
 
 def results_directory(config: pytest.Config) -> Path | None:
     """Where allure-pytest writes, or None when it does not."""
@@ -46,6 +48,8 @@ def to_allure(config: pytest.Config, check_id: str, record: Record, runbook: str
     if worst.kind and not unarmed:
         allure.dynamic.label("kind", str(worst.kind))
     allure.dynamic.label("effect", str(record.meta.effect))
+    if record.meta.proof:
+        allure.dynamic.label("proof", record.meta.proof)
     allure.dynamic.severity(_SEVERITY[worst.severity or record.meta.severity])
     allure.dynamic.link(f"{runbook}#{record.meta.runbook}", name=f"runbook: {record.meta.runbook}")
     if unarmed or worst.verdict is Verdict.OK:
@@ -142,7 +146,7 @@ class _Curtain:
         if result.statusDetails and result.statusDetails.message:
             result.statusDetails.message = secrets.scrub(result.statusDetails.message)
         last = {label.name: label for label in result.labels}
-        result.labels = [x for x in result.labels if x.name not in ("verdict", "kind") or last[x.name] is x]
+        result.labels = [x for x in result.labels if x.name not in _OURS or last[x.name] is x]
 
 
 def _mask(part: Any) -> None:

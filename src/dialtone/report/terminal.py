@@ -79,6 +79,7 @@ def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment
         for line in _wrapped(reason, width):
             terminal.write_line(line)
         detail = [f"{first['samples']:,} samples"] if first["samples"] > 1 else []
+        detail += [f"proof: {first['proof']}"] if first["proof"] else []
         detail += [f"{environment.runbook}#{first['runbook']}"] if first["runbook"] else []
         detail += [str(first["at"])] if first["at"] else []
         for line in _wrapped("  ".join(detail), width):
