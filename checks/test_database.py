@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dialtone import check, fail, ok
 from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
-from dialtone.verdict import Offline
+from dialtone.verdict import Offline, Refused
 
 
 @check(
@@ -36,16 +36,23 @@ def test_database_answers(db, objective, reach):
 @check(severity="P1", runbook="database", needs=["database", "tables"], catches=["column-renamed"], requests=0)
 def test_tables_are_as_the_profile_names_them(target, db):
     """Every table and column that the profile's SQL relies on exists, and may be read."""
+    # The catalogue itself: information_schema hides what the prober may not read, and that is another matter.
     rows = db.rows(
-        "SELECT table_name::text AS name, column_name::text AS col FROM information_schema.columns"
-        " WHERE table_schema = ANY (current_schemas(false))"
+        "SELECT c.relname::text AS name, a.attname::text AS col, has_column_privilege(c.oid, a.attnum, 'SELECT') AS may"
+        " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE pg_table_is_visible(c.oid) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY (%(names)s)",
+        {"names": list(target.profile.tables)},
     )
-    there = {(r["name"], r["col"]) for r in rows}
+    there = {(r["name"], r["col"]): r["may"] for r in rows}
     tables = {name for name, _ in there}
+    wanted = [(t, c) for t, columns in target.profile.tables.items() if t in tables for c in columns]
     missing = [t for t in target.profile.tables if t not in tables]
-    missing += [f"{t}.{c}" for t, cs in target.profile.tables.items() if t in tables for c in cs if (t, c) not in there]
+    missing += [f"{t}.{c}" for t, c in wanted if (t, c) not in there]
     if missing:
         fail(f"missing in the database: {', '.join(missing[:8])}", value=len(missing), unit="count")
+    hidden = sorted({t for t, c in wanted if not there[t, c]})
+    if hidden:
+        raise Refused(f"the prober's role may not read {', '.join(hidden[:8])}")
     ok(f"{len(target.profile.tables)} tables as named", value=len(target.profile.tables), unit="count")
 
 

@@ -125,7 +125,9 @@ def _db_slow_login(url: str) -> Iterator[None]:
 
 def _column_renamed(url: str) -> Iterator[None]:
     """A column that the checkout of a subscription needs: nothing else of the application does."""
-    renamed = "SELECT FROM information_schema.columns WHERE table_name = 'stripe_subscriptions' AND column_name = 'state'"
+    renamed = (
+        "SELECT FROM information_schema.columns WHERE table_name = 'stripe_subscriptions' AND column_name = 'state'"
+    )
     with _connect(url) as session:
         if session.execute(renamed).fetchone() is None:
             session.execute("ALTER TABLE stripe_subscriptions RENAME COLUMN status TO state")
