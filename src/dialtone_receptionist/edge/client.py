@@ -192,7 +192,10 @@ class ClientConnection(asyncio.Protocol):
         path = request.target.partition(b"?")[0]
         number = edge.count(active, client, path)
         if number and number % 6 == 0 and path == b"/api/health" and "health-flaps" in active:
-            self.close()
+            # Closed after the first bytes: without any, a client takes a kept connection for stale and tries again.
+            self._write(b"HTTP/1.1 200 OK\r\n")
+            request.keeps_alive = False
+            self._next()
             return
         head = request_head(
             request.method,
