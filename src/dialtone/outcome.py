@@ -53,11 +53,11 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
         refused = error.kind in (DatabaseTrouble.REFUSED, DatabaseTrouble.DENIED)
         return _unknown(record, Kind.REFUSED if refused else Kind.UNDECIDED, error.reason)
     if isinstance(error, pytest.skip.Exception):
-        return _unknown(record, Kind.UNDECIDED, _spoken(str(error.msg or ""), frame) or "skipped")
+        return _unknown(record, Kind.UNDECIDED, _spoken(str(error.msg or ""), frame, "skipped by: "))
     if isinstance(error, AssertionError | pytest.fail.Exception | BadBody):
-        said = foreign(str(error)) if isinstance(error, BadBody) else _spoken(str(error), frame)
+        said = foreign(str(error)) if isinstance(error, BadBody) else _spoken(str(error), frame, "does not hold: ")
         verdict = Verdict.CRITICAL if record.meta.severity is Severity.P0 else Verdict.BREACH
-        finding = Finding(verdict, said or "an assertion does not hold")
+        finding = Finding(verdict, said)
         record.findings.append(finding)
         return _clean(finding)
     reason = f"{type(error).__name__}{_own_words(error)} at {record.notes['at']}"
@@ -89,20 +89,18 @@ def _own_words(error: BaseException) -> str:
     return f": {foreign(str(error))}" if type(error).__module__.partition(".")[0] == "dialtone" else ""
 
 
-def _spoken(message: str, frame: traceback.FrameSummary | None) -> str:
-    """An assertion in words: its message where that stands in the source as it is, else the source itself.
+def _spoken(message: str, frame: traceback.FrameSummary | None, otherwise: str) -> str:
+    """A message where it stands in the source as it is, else, after a word or two, the source itself.
 
     A message made at run time may hold what the target answered; source text cannot.
     """
     first = message.strip().splitlines()[0] if message.strip() else ""
-    if frame is None:
-        return ""
-    lines = linecache.getlines(frame.filename)
+    lines = linecache.getlines(frame.filename) if frame else []
     if first and first in "".join(lines):
         return first[:300]
-    begin = (frame.lineno or 1) - 1
-    statement = " ".join(line.strip() for line in lines[begin : max(begin + 1, frame.end_lineno or 0)])
-    return f"does not hold: {statement[:200]}" if statement else ""
+    begin = (frame.lineno or 1) - 1 if frame else 0
+    end = max(begin + 1, frame.end_lineno or 0) if frame else 0
+    return otherwise + (" ".join(line.strip() for line in lines[begin:end])[:200] or "source unknown")
 
 
 def _frame(item: pytest.Item, error: BaseException) -> traceback.FrameSummary | None:

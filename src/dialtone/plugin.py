@@ -100,20 +100,17 @@ class Hooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Turn what is raised before the check itself into its verdict: not armed, a fixture that failed."""
-        with self._session.phase(item, "setup"):
-            return (yield)
+        return (yield from self._session.phase(item, "setup"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
-        with self._session.phase(item, "call"):
-            return (yield)
+        return (yield from self._session.phase(item, "call"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """A teardown that fails is a broken check."""
-        with self._session.phase(item, "teardown"):
-            return (yield)
+        return (yield from self._session.phase(item, "teardown"))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -116,30 +115,30 @@ class Session:
         lacks = target.lacks(needs)
         return refused or ("; ".join(dict.fromkeys(lacks)) if lacks else None)
 
-    @contextlib.contextmanager
-    def phase(self, item: pytest.Item, when: str) -> Iterator[None]:
+    def phase(self, item: pytest.Item, when: str) -> Generator[None, object, object]:
         """Around setup, call or teardown of a test: translates exceptions of checks, leaves others alone."""
         meta = meta_of(item)
         if meta is None:
-            yield
-            return
+            return (yield)
         from dialtone import outcome
 
         if when == "setup":
             item.stash[RECORD] = Record(meta)
-        record, left = item.stash[RECORD], False
+        record, instead, result = item.stash[RECORD], None, None
         token = current.set(record)
         try:
-            yield
+            result = yield
             if when == "call":
                 outcome.has_judged(record)
         except BaseException as error:  # noqa: BLE001 - every way out of a check becomes a verdict, none is swallowed
-            left = True
-            raise outcome.translated(item, record, error) from None
+            instead = outcome.translated(item, record, error)
         finally:
             current.reset(token)
-            if left or when == "call":
-                reports.to_allure(self.config, id_of(item), record, self.environment.runbook)
+        if instead is not None or when == "call":
+            reports.to_allure(self.config, id_of(item), record, self.environment.runbook)
+        if instead is not None:
+            raise instead  # here and not above, so that the frames and the context of the other stay behind
+        return result
 
     def arm(self, item: pytest.Item) -> None:
         """Raise Unarmed, with what it lacks, for a check that cannot run here."""

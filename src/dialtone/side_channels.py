@@ -14,26 +14,19 @@ import pytest
 from dialtone.judging import current
 from dialtone.redact import foreign, secrets
 
-# Written by libraries about code, not about what a check was told.
-_OF_CODE = (
-    DeprecationWarning,
-    PendingDeprecationWarning,
-    FutureWarning,
-    ImportWarning,
-    ResourceWarning,
-    SyntaxWarning,
-    pytest.PytestWarning,
-)
+_OF_EXCEPTIONS = (pytest.PytestUnraisableExceptionWarning, pytest.PytestUnhandledThreadExceptionWarning)
 _TALKATIVE = {"httpx", "httpcore", "psycopg", "asyncio", "urllib3", "stripe"}
 
 
 def muffle(warning: warnings.WarningMessage) -> None:
-    """Change a warning, where it stands, to one that quotes nothing but source text and a library's own words."""
+    """Change a warning, where it stands, to one that quotes nothing but source text and pytest's own words."""
     said = str(warning.message)
     first = said.strip().splitlines()[0] if said.strip() else ""
-    if first not in "".join(linecache.getlines(warning.filename)):
-        of_code = issubclass(warning.category, _OF_CODE)
-        first = foreign(said) if of_code else "(its words are withheld: they were made at run time and may quote data)"
+    of_pytest = issubclass(warning.category, pytest.PytestWarning) and not issubclass(warning.category, _OF_EXCEPTIONS)
+    if of_pytest:
+        first = foreign(said)
+    elif first not in "".join(linecache.getlines(warning.filename)):
+        first = "(its words are withheld: they were made at run time and may quote data)"
     try:
         warning.message = warning.category(secrets.scrub(first))
     except TypeError:
