@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from dialtone import check, expect, fail, note, ok, pick, undecided
+from dialtone.probes.sampler import is_down
 
 
 @check(severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, requests=1)
@@ -154,5 +155,5 @@ def test_edge_region_is_recorded(target, http):
 )
 def test_uptime_of_the_observed_window(target, sampler, objective):
     """Of the moments that we looked at, the health endpoint answered in nearly all."""
-    seen = sampler.outcomes([target.route("health")], objective.objective)
+    seen = sampler.outcomes([target.route("health")], objective.objective, is_down, fresh=True)
     objective.rate(seen.count - seen.errors, seen.count, what="uptime of the observed window")

@@ -46,7 +46,7 @@ APPLICATION = {
     "alert-mail-logged-only": "Alert e-mails are written to the log and never sent.",
     "slow-tail": "Every 4th request of a client for /pricing waits 1.3 s for a lock.",
     "slow-median": "Every request for /login waits 0.7 s for a slow query.",
-    "cold-start-slow": "The calendar connect route takes 3 s to load in a process that has just been idle.",
+    "cold-start-slow": "The calendar connect route takes 0.9 s to load in a process that has just been idle.",
     "headers-missing": "Answers carry no security headers.",
     "origin-open": "The middleware does not look at the Origin header: requests of foreign sites are served.",
     # webhooks

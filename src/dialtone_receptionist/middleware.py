@@ -54,7 +54,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
-        self._services = services
+        self.services = services
         self._own = urlsplit(services.settings.next_public_app_url).netloc
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class Gate:
             app = await self._refusal(scope) or self._app
             await app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  # the last line of defence: told to Sentry, answered 500
-            self._services.alerts.error(error)
+            self.services.alerts.error(error)
             if not has_started:
                 await JSONResponse({"error": "internal_error"}, 500)(scope, receive, send_with_headers)
 
@@ -86,7 +86,7 @@ class Gate:
         path: str = scope["path"]
         if path.startswith(_UNLIMITED) or on("site-limit-off"):
             return None
-        count = await self._services.counter.hit(f"site:{client_address(scope)}")
+        count = await self.services.counter.hit(f"site:{client_address(scope)}")
         return PlainTextResponse("Too Many Requests", 429) if count.used > MOST_REQUESTS else None
 
     def _is_foreign(self, scope: Scope) -> bool:

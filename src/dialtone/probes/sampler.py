@@ -28,6 +28,21 @@ class Samples:
     regions: set[str] = field(default_factory=set)
 
 
+def is_error(answer: Answer) -> bool:
+    """A 5xx, or no whole answer at all."""
+    return answer.failure is not None or answer.status >= 500
+
+
+def is_down(answer: Answer) -> bool:
+    """No answer of the service's own: none at all, or a 5xx that is no JSON of a health endpoint.
+
+    A service that says 503 and what is wrong with it is up, and degraded: that is judged by its health.
+    """
+    if answer.failure is not None:
+        return True
+    return answer.status >= 500 and "json" not in (answer.header("content-type") or "").lower()
+
+
 class Sampler:
     """Takes samples of one target through one check's caller."""
 
@@ -66,14 +81,25 @@ class Sampler:
             raise Undecided(f"{path}: none of {seen.count} answers was a good one", samples=0)
         return seen
 
-    def outcomes(self, paths: Sequence[str], objective: Objective) -> Samples:
-        """How many of the answers of some paths in turn were errors: 5xx, or none at all."""
+    def outcomes(
+        self,
+        paths: Sequence[str],
+        objective: Objective,
+        wrong: Callable[[Answer], bool] = is_error,
+        *,
+        fresh: bool = False,
+    ) -> Samples:
+        """How many of the answers of some paths in turn were errors: 5xx or none at all, unless told otherwise.
+
+        `fresh` takes each over a connection of its own: a kept one that dies is tried again on a new one, because it
+        may have been closed for idleness, and a service that drops connections would look whole.
+        """
         alert = (objective.levels.alert or 0.0) / 100
         stop = Stop(alert if objective.direction == "below" else 1 - alert)
         seen = Samples()
 
         def step() -> bool:
-            self._take(seen, paths[seen.count % len(paths)])
+            self._take(seen, paths[seen.count % len(paths)], fresh=fresh, wrong=wrong)
             return stop.exceeded(seen.errors, seen.count) or (
                 seen.count >= stop.planned and stop.excluded(seen.errors, seen.count)
             )
@@ -106,12 +132,14 @@ class Sampler:
             if not answer.failure and answer.status < 400:
                 seen.values.append((answer.phases.total or 0.0) * 1000)
             slow, n = sum(v > limit for v in seen.values), len(seen.values)
-            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 60
+            return stop.exceeded(slow, n) or n >= stop.planned or seen.count > 60
 
         self._repeat(step)
         return seen
 
-    def _take(self, seen: Samples, where: str, *, fresh: bool = False) -> Answer:
+    def _take(
+        self, seen: Samples, where: str, *, fresh: bool = False, wrong: Callable[[Answer], bool] = is_error
+    ) -> Answer:
         if self._per_address and seen.count and seen.count % self._per_address == 0:
             self._http.fresh_address()
         answer = self._http.send("GET", where, fresh=fresh)
@@ -121,7 +149,7 @@ class Sampler:
         if refused:
             raise Refused(f"{answer.path}: {refused}", samples=seen.count)
         seen.count += 1
-        if answer.failure or answer.status >= 500:
+        if wrong(answer):
             seen.errors += 1
         region = answer.header("x-vercel-id")
         if region:
