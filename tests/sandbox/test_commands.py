@@ -96,9 +96,9 @@ def test_up_holds_until_it_is_interrupted(
 def test_up_says_why_it_cannot(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A start that fails is one message and exit code 1."""
     begin = Sandbox.begin
-    monkeypatch.setattr(Sandbox, "begin", lambda **options: begin(**{**options, "standins": command()}))
-    assert run("sandbox", "up", "no-such-command") == 1
-    assert "application cannot be started" in capsys.readouterr().err
+    monkeypatch.setattr(Sandbox, "begin", lambda **options: begin(**{**options, "standins": ["no-such-command"]}))
+    assert run("sandbox", "up") == 1
+    assert "standins cannot be started" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from tests.sandbox.conftest import listens
 
-from dialtone.sandbox import Sandbox, SandboxError
+from dialtone.sandbox import Sandbox, SandboxError, sweep
 from dialtone.sandbox.processes import PROC, of_run
 
 ADDRESSES = "BASE TLS PLAIN STRIPE RETELL TELNYX GOOGLE_OAUTH GOOGLE UPSTASH SLACK SENTRY JOURNAL DATABASE".split()
@@ -162,6 +162,13 @@ def test_another_process_may_attach(sandbox: Sandbox, monkeypatch: pytest.Monkey
         assert attached.env == sandbox.env
     assert sandbox.problem() is None
     assert listens(sandbox.ports["edge"])
+
+
+def test_sweep_spares_the_living(sandbox: Sandbox) -> None:
+    """A run whose supervisor lives is not touched by another one's sweep."""
+    assert sweep() == []
+    assert sandbox.problem() is None
+    assert listens(sandbox.ports["postgres"])
 
 
 def test_attaching_to_nothing_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sandbox.conftest import HOLDER, PART, begin, command, eventually, leftovers, listens
+from tests.sandbox.conftest import HOLDER, PART, begin, eventually, leftovers, listens
 
 from dialtone.sandbox import Sandbox, SandboxError, sweep
 from dialtone.sandbox.processes import of_run, send, start_time
@@ -101,20 +101,14 @@ def test_sweep_removes_what_a_killed_supervisor_left(root: Path) -> None:
     assert _shared_memory() <= before
 
 
-def test_sweep_spares_the_living(root: Path) -> None:
-    """A run whose supervisor lives is not touched by another one's sweep."""
-    controller = Controller()
-    state = controller.wait()
-    assert sweep() == []
-    assert listens(state["ports"]["edge"])
-    controller.kill()
-    assert eventually(lambda: not leftovers(controller.run_id, root, state["ports"]))
-
-
-def test_supervisor_killed_alone(root: Path) -> None:
-    """The controller notices, and its own `stop` removes what is left."""
+def test_part_and_supervisor_that_die_later(root: Path) -> None:
+    """A check that sees refused connections can say why; the controller's own `stop` removes what is left."""
     sandbox = begin().wait()
     ports = sandbox.ports
+    application = json.loads((sandbox.state_file.parent / "processes.json").read_text())["application"][0]
+    send(application, signal.SIGKILL)
+    assert eventually(lambda: sandbox.problem() is not None)
+    assert sandbox.problem() == "application was killed by SIGKILL and said nothing"
     send(sandbox._state["supervisor"][0], signal.SIGKILL)
     assert eventually(lambda: sandbox.problem() == "the sandbox is gone")
     sandbox.stop()
@@ -132,19 +126,10 @@ def test_part_that_dies_at_the_start_is_named_with_its_last_words(root: Path) ->
     assert leftovers(sandbox.run_id, root, {}) == []
 
 
-def test_part_that_dies_later_is_a_problem(root: Path) -> None:
-    """A check that sees refused connections can say why."""
-    with begin().wait() as sandbox:
-        application = json.loads((sandbox.state_file.parent / "processes.json").read_text())["application"][0]
-        send(application, signal.SIGKILL)
-        assert eventually(lambda: sandbox.problem() is not None)
-        assert sandbox.problem() == "application was killed by SIGKILL and said nothing"
-
-
 def test_command_that_does_not_exist(root: Path) -> None:
     """The command is named."""
-    with pytest.raises(SandboxError, match=r"application cannot be started: .*no-such-command"):
-        Sandbox.begin(["no-such-command"], standins=command()).wait()
+    with pytest.raises(SandboxError, match=r"standins cannot be started: .*no-such-command"):
+        Sandbox.begin(standins=["no-such-command"]).wait()
 
 
 def test_port_taken_meanwhile_is_tried_again(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

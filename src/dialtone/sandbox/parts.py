@@ -37,6 +37,7 @@ class Part:
         self.stop_signal = stop_signal
         self.ready = False
         self._pending = b""
+        self._group_gone = False
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 stepping_down(list(command), identity, stop_signal),
@@ -98,6 +99,12 @@ class Part:
         if group or self.ended is None:
             send(self.process.pid, number, group=group)
 
+    def kill_group(self) -> None:
+        """End it and whatever of it outlived it. Once only: later its id may be another process' group."""
+        if not self._group_gone:
+            self._group_gone = True
+            send(self.process.pid, signal.SIGKILL, group=True)
+
 
 def stop_all(parts: Sequence[Part]) -> None:
     """End all parts: asked politely first, without question after 2.5 s at the latest.
@@ -112,7 +119,7 @@ def stop_all(parts: Sequence[Part]) -> None:
             part.signal(harder, group=part.ended is None)
         _gone(parts, 1.0)
     for part in parts:
-        part.signal(signal.SIGKILL, group=True)  # children that outlived their parent
+        part.kill_group()
         part.process.wait()
         if part.process.stdout is not None:
             part.process.stdout.close()

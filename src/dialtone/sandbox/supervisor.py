@@ -153,11 +153,13 @@ class Supervisor:
 
     def hold(self) -> None:
         """Keep everything running until the lifeline ends; note a part that ends meanwhile."""
+        standing = list(self.parts)
         while True:
-            alive = [part for part in self.parts if part.ended is None]
             try:
-                self.watch.until(lambda: False, "", float("inf"), alive)
+                self.watch.until(lambda: False, "", float("inf"), standing)
             except PartEnded as ended:
+                standing.remove(ended.part)
+                ended.part.kill_group()
                 reason = self.redactor.scrub(str(ended))
                 with (self.folder.path / "problems.txt").open("a") as file:
                     file.write(reason + "\n")
@@ -224,7 +226,7 @@ def _run(run_id: str) -> int:
         supervisor.hold()
     except LifelineEnded:
         return 0
-    except (PartEnded, TooSlow, OSError, RuntimeError) as error:
+    except (PartEnded, TooSlow, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
         say(error=supervisor.redactor.scrub(str(error)))
         return 1
     finally:
