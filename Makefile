@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.installed
 
+# Plugins of the suite's own tests that a run of checks has no use for; each costs a start-up of its own.
+LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
+
 .PHONY: check test chaos defects lint types bench ci clean help
 .DEFAULT_GOAL := help
 
@@ -25,13 +28,13 @@ $(DONE): pyproject.toml constraints.txt
 
 check: $(DONE) ## everything from nothing: environment, a local deployment, all checks, a verdict for each
 	@rm -rf build/allure-results
-	@$(BIN)/pytest checks -n 2 -q --alluredir build/allure-results $(ARGS)
+	@$(BIN)/pytest checks -n 2 -q $(LEAN) --alluredir build/allure-results $(ARGS)
 
 test: $(DONE) ## the suite's own tests
 	@$(BIN)/pytest tests -q $(ARGS)
 
 chaos: $(DONE) ## the experiments, against a local deployment
-	@$(BIN)/pytest chaos -q $(ARGS)
+	@$(BIN)/pytest chaos -q $(LEAN) $(ARGS)
 
 defects: $(DONE) ## switch every known defect on in turn: each has to be found, by the checks that claim it
 	@$(BIN)/dialtone defects $(ARGS)
