@@ -16,7 +16,7 @@ import pytest
 from dialtone.judging import Meta
 from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
-from dialtone.plugin import SESSION
+from dialtone.session import SESSION
 from dialtone.verdict import Finding, Misdeclared, Unarmed
 
 if TYPE_CHECKING:

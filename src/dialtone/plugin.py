@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from dialtone.session import Session
 
 
-SESSION = pytest.StashKey["Session"]()
-
-
 def find_config(start: Path | None = None) -> Path | None:
     """`DIALTONE_CONFIG`, or the nearest `dialtone.toml` in this folder and those above it; None when there is none."""
     named = os.environ.get("DIALTONE_CONFIG")
@@ -63,7 +60,7 @@ class Hooks:
     @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:
         """Make the marker known and open the session of this process."""
-        from dialtone.session import Session
+        from dialtone.session import SESSION, Session
 
         config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
         self._session = config.stash[SESSION] = Session(config)
@@ -162,4 +159,6 @@ class Arming:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip what is not armed."""
+        from dialtone.session import SESSION
+
         item.config.stash[SESSION].arm(item)

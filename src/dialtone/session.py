@@ -19,6 +19,7 @@ from dialtone.judging import Meta, Record, current
 from dialtone.scan import holds_checks
 from dialtone.verdict import Misdeclared, Unarmed
 
+SESSION = pytest.StashKey["Session"]()
 RECORD = pytest.StashKey[Record]()
 PROPERTY = "dialtone"
 DECLARED = "dialtone-declared"

@@ -24,7 +24,10 @@ from dialtone.sandbox.matrix import Claims, Defect, Round
 
 _UNUSED = ("randomly", "cacheprovider", "hypothesispytest", "allure_pytest", "syrupy", "xdist")
 CHECKS = ("checks", "--target", "sandbox", "-q", *(word for name in _UNUSED for word in ("-p", f"no:{name}")))
-"""Arguments of pytest for one round, without the plugins that it has no use for. Without workers: two rounds at once cost two thirds of one with two workers."""
+"""Arguments of pytest for one round, without the plugins that it has no use for.
+
+Without workers: two rounds at once cost two thirds of one with two workers.
+"""
 ROUND_BOUND = 180.0
 """Seconds after which a round is given up."""
 _DEFECTS_COMMAND = (sys.executable, "-P", "-m", "dialtone_receptionist.defects")
