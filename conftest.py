@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dialtone import pick, undecided
+from dialtone import eventually, pick, undecided
 from dialtone.template import body
 
 
@@ -27,17 +27,28 @@ class Booking:
     date: str
     time: str
     caller: str
+    stored: Callable[[str], bool]
 
     def must_have_worked(self) -> Booking:
         """Go on only if the application says that it booked; that it does is asserted by `booking_is_stored`."""
         if not self.success or not self.appointment_id:
             undecided(f"the tool call booked nothing (status {self.answer.status}); see booking_is_stored")
+        if not self.stored(self.appointment_id):
+            undecided("the appointment is not in the database; see booking_is_stored")
         return self
 
 
 @pytest.fixture
-def book(hook, target, run):
+def book(hook, target, run, request):
     """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
+
+    def stored(appointment_id: str) -> bool:
+        """Whether the promised row is there; taken for granted where the profile cannot tell."""
+        if target.lacks(["database", "queries.appointment"]):
+            return True
+        db, query = request.getfixturevalue("db"), target.query("appointment")
+        found = eventually(lambda: db.one(query, {"appointment_id": appointment_id}), bool, within=target.profile.quiet)
+        return bool(found)
 
     def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
         retell = hook("retell", tenant)
@@ -54,6 +65,7 @@ def book(hook, target, run):
             date,
             time,
             caller,
+            stored,
         )
 
     return make
