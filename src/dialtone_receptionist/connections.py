@@ -82,6 +82,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: Headers = []
         self._has_length = False
+        self._is_chunked = False
+        self._has_begun = False
         self._is_head = False
         self._has_ended = False
         self._keeps_alive = False
@@ -95,7 +97,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Send a whole request; `is_head` because the answer to HEAD announces a body that never comes."""
         assert self._transport is not None
         self._sink, self._is_head, self._has_ended = sink, is_head, False
-        self._headers, self._has_length = [], False
+        self._headers, self._has_length, self._is_chunked, self._has_begun = [], False, False, False
         self._transport.write(data)
 
     def close(self) -> None:
@@ -137,20 +139,27 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
-        self._fail()
+        if exc is None and self._has_begun and not self._has_length and not self._is_chunked:
+            self._finish()  # an answer without a length ends with its connection
+        else:
+            self._fail()
 
     # httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See httptools."""
-        if name.lower() == b"content-length":
+        lower = name.lower()
+        if lower == b"content-length":
             self._has_length = True
+        elif lower == b"transfer-encoding":
+            self._is_chunked = True
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         status = self._parser.get_status_code()
         if self._sink is not None and status >= 200:
+            self._has_begun = True
             self._sink.answer_begins(status, self._headers, has_length=self._has_length)
             if self._is_head:
                 self._has_ended = True

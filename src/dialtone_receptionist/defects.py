@@ -80,8 +80,8 @@ APPLICATION = {
     # calendar
     "no-timeouts": "Calls to the calendar have no time-out.",
     "refresh-not-stored": "A refreshed access token is used and not stored.",
-    "invalid-grant-ignored": "invalid_grant is swallowed: the tenant stays marked connected and nobody is asked.",
-    "invalid-grant-retried": "invalid_grant is retried like a temporary failure, and again by every cron run.",
+    "invalid-grant-ignored": "An invalid_grant is swallowed: the tenant stays marked connected and nobody is asked.",
+    "invalid-grant-retried": "An invalid_grant is retried like a temporary failure, and again by every cron run.",
     "rotation-dropped": "A rotated refresh token is not stored.",
     "refresh-late": "An access token is refreshed only after it has expired.",
     "skew-401-gives-up": "A 401 of the calendar for a token that looks valid is not answered by a refresh.",
