@@ -7,6 +7,9 @@ DONE   := $(VENV)/.installed
 # Plugins of the suite's own tests that a run of checks has no use for; each costs a start-up of its own.
 LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 
+# A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: check test chaos defects lint types bench ci clean help
 .DEFAULT_GOAL := help
 

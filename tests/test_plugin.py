@@ -469,7 +469,7 @@ def test_a_run_in_this_process_leaves_the_outer_one_alone(suite: Suite, request:
     suite.run()
     assert request.config.pluginmanager.hasplugin("terminalreporter")
     outer = request.config.pluginmanager.get_plugin("dialtone-hooks")
-    assert outer is None or not outer._session.gatherer.entries
+    assert outer is None or not outer.session.gatherer.entries
 
 
 def test_the_server_of_these_tests_is_quiet(server: Server) -> None:

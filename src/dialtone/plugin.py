@@ -47,15 +47,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="FILE",
         help="where to write the verdicts as JSON (default: build/verdicts.json)",
     )
-    pluginmanager.register(Hooks(), "dialtone-hooks")
-    pluginmanager.register(Arming(), "dialtone-arming")
+    hooks = Hooks()
+    pluginmanager.register(hooks, "dialtone-hooks")
+    pluginmanager.register(Arming(hooks), "dialtone-arming")
     pluginmanager.import_plugin("dialtone.fixtures")
 
 
 class Hooks:
     """pytest's hooks; each asks the session of this process, which exists from `pytest_configure` on."""
 
-    _session: Session
+    session: Session
 
     @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -63,51 +64,51 @@ class Hooks:
         from dialtone.session import SESSION, Session
 
         config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
-        self._session = config.stash[SESSION] = Session(config)
+        self.session = config.stash[SESSION] = Session(config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Set the sandbox going before xdist starts its workers, if the files of this run hold checks."""
-        self._session.environment.foresee()
+        self.session.environment.foresee()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Know the checks of this run; plan the round within the target's budget."""
-        self._session.collected(session.items)
+        self.session.collected(session.items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Start what the checks need just before the first one, and end it after the last."""
-        self._session.begin()
+        self.session.begin()
         try:
             return (yield)
         finally:
-            self._session.end()
+            self.session.end()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: object) -> None:
         """In the controller of xdist: a worker knows its tests; wait for the sandbox, judge the profile."""
-        self._session.worker_collected()
+        self.session.worker_collected()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: object) -> None:
         """A worker crashed: its check is broken, and Allure would know nothing of it."""
-        self._session.crashed(crashitem, report)
+        self.session.crashed(crashitem, report)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Turn what is raised before the check itself into its verdict: not armed, a fixture that failed."""
-        return (yield from self._session.phase(item, "setup"))
+        return (yield from self.session.phase(item, "setup"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
-        return (yield from self._session.phase(item, "call"))
+        return (yield from self.session.phase(item, "call"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """A teardown that fails is a broken check."""
-        return (yield from self._session.phase(item, "teardown"))
+        return (yield from self.session.phase(item, "teardown"))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_makereport(
@@ -115,23 +116,23 @@ class Hooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the verdict into the report (as a user property: it survives xdist) and words instead of a traceback."""
         report = yield
-        self._session.report(item, report)
+        self.session.report(item, report)
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather verdicts in the controller."""
-        self._session.gathered(report)
+        self.session.gathered(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected is a failure that no check accounts for."""
-        self._session.gathered(report)
+        self.session.gathered(report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
         """A warning of a check may quote what the target answered."""
-        self._session.warned(warning_message, nodeid)
+        self.session.warned(warning_message, nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -145,20 +146,21 @@ class Hooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the verdicts and set the exit code; nothing in a session without checks."""
-        self._session.finish(session)
+        self.session.finish(session)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """The summary that a person can act on."""
-        self._session.summarise(terminalreporter)
+        self.session.summarise(terminalreporter)
 
 
 class Arming:
     """Inside of every other plugin's wrapper, whose teardown relies on its setup, and before any fixture."""
 
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip what is not armed."""
-        from dialtone.session import SESSION
-
-        item.config.stash[SESSION].arm(item)
+        self._hooks.session.arm(item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,22 +20,29 @@ async def redis(answering: Answering) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A server that reads requests and has `answering` write; its address, and the heads that it has read."""
     heads: list[bytes] = []
 
+    connections: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(size)
                 heads.append(head)
                 await answering(body, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base", heads
     finally:
         server.close()
+        await asyncio.gather(*connections)
 
 
 def answer(body: bytes, status: bytes = b"200 OK") -> bytes:
@@ -131,6 +139,7 @@ def test_an_idle_connection_that_was_closed_is_replaced() -> None:
             for _ in range(3):
                 assert await client.pipeline(("PING",)) == [1]
             assert len(heads) == 3
+            await client.close()
 
     asyncio.run(run())
 

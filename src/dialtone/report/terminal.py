@@ -74,7 +74,7 @@ def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment
     for (verdict, reason), group in _grouped(told):
         first = group[0]
         colour = {"yellow": True} if verdict == Verdict.DEGRADED else {"red": True, "bold": verdict == Verdict.CRITICAL}
-        for line in _wrapped(_names(group), width, f"{verdict.upper():<9}{first['severity']}  "):
+        for line in _wrapped(_names(group, 4), width, f"{verdict.upper():<9}{first['severity']}  "):
             terminal.write_line(line, **colour)
         for line in _wrapped(reason, width):
             terminal.write_line(line)
@@ -87,10 +87,15 @@ def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment
     unknown = gathered.of(Verdict.UNKNOWN)
     _list(terminal, "broken", [f for f in unknown if f["kind"] == Kind.BROKEN], width)
     for (_, reason), group in _grouped(f for f in unknown if f["kind"] == Kind.OFFLINE):
-        terminal.write_line(f"{'offline':<13}{len(group)} check{'s' * (len(group) != 1)}: {reason}", yellow=True)
+        for line in _wrapped(f"{len(group)} check{'s' * (len(group) != 1)}: {reason}", width, f"{'offline':<13}"):
+            terminal.write_line(line, yellow=True)
     for kind in (Kind.REFUSED, Kind.UNDECIDED):
         _list(terminal, str(kind), [f for f in unknown if f["kind"] == kind], width)
-    _list(terminal, "unarmed", [f for f in gathered.all() if not f["armed"]], width)
+    for (_, reason), group in _grouped(f for f in gathered.all() if not f["armed"]):
+        for line in _wrapped(reason, width, f"{'unarmed':<13}"):  # what is to be done stands first
+            terminal.write_line(line)
+        for line in _wrapped(_names(group, 6), width):
+            terminal.write_line(line, light=True)
     _closing(terminal, gathered, exit_code, width)
 
 
@@ -117,12 +122,20 @@ def _grouped(found: Iterable[dict[str, Any]]) -> list[tuple[tuple[str, str], lis
     return list(groups.items())
 
 
-def _names(group: Sequence[Mapping[str, Any]]) -> str:
-    names = [str(one["id"]) for one in group]
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+def _names(group: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
+    """The ids of a group, cases of one check together; names of `most` checks at most, the others counted."""
+    cases: dict[str, list[str]] = {}
+    for one in group:
+        name, _, case = str(one["id"]).partition("[")
+        cases.setdefault(name, []).append(case.removesuffix("]"))
+    names = [f"{name}[{', '.join(of)}]" if any(of) else name for name, of in cases.items()]
+    if most is None or len(names) <= most:
+        return ", ".join(names)
+    rest = sum(map(len, list(cases.values())[most - 1 :]))
+    return f"{', '.join(names[: most - 1])} and {rest} more"
 
 
-_COLOURS = {"broken": {"purple": True}, "unarmed": {"light": True}}
+_COLOURS = {"broken": {"purple": True}}
 
 
 def _list(terminal: pytest.TerminalReporter, word: str, found: list[dict[str, Any]], width: int) -> None:
