@@ -30,7 +30,7 @@ from dialtone.sandbox.lifeline import LifelineEnded, PartEnded, TooSlow, Watch
 from dialtone.sandbox.parts import Part, stop_all
 from dialtone.sandbox.processes import RUN_ID_VARIABLE, of_run, send, start_time
 
-START_BOUND = 60.0
+START_BOUND = 90.0
 """Seconds within which the sandbox is healthy, or has failed."""
 
 
