@@ -57,6 +57,10 @@ async def _unstorable(_request: Request, _error: Exception) -> Response:
     return refusal(400, "invalid_data")
 
 
+async def _broken(_request: Request, _error: Exception) -> Response:
+    return refusal(500, "internal_error")  # the error itself goes on to the outermost layer, which tells Sentry
+
+
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and not request.url.path.startswith("/api/"):
@@ -84,6 +88,7 @@ def build(settings: Settings, context: ssl.SSLContext) -> ASGIApp:
             HTTPException: _http_error,
             BadRequest: _bad_request,
             psycopg.DataError: _unstorable,
+            Exception: _broken,
         },
     )
     app.router.redirect_slashes = False

@@ -54,7 +54,7 @@ def free_port() -> int:
         return port
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Databases:
     """Addresses of one migrated database: as its owner, and as the administrator."""
 
