@@ -19,7 +19,7 @@ from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
 from dialtone.sandbox.profile import named_target, sandbox_options
 
-JOBS = min(4, max(2, os.cpu_count() or 2))
+JOBS = min(5, (os.cpu_count() or 1) + 1)
 """Rounds of the defect matrix at a time, each with a sandbox: half of a round is waiting."""
 
 
