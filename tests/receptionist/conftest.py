@@ -168,7 +168,7 @@ async def running(databases: Databases, **more: str) -> AsyncIterator[tuple[Serv
     """The application in this process: its services, and a client for it."""
     from dialtone_receptionist import app
 
-    gate = app.build(settings(databases, **more), ssl.create_default_context())
+    gate = app.build(settings(databases, **more), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     assert isinstance(gate, Gate)
     services = gate.services
     await services.open()

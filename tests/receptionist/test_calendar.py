@@ -84,7 +84,7 @@ class World:
         async def inside() -> Any:
             database = Database(self.databases.url)
             await database.open()
-            outgoing = Outgoing(ssl.create_default_context(), httpx.MockTransport(self.google))
+            outgoing = Outgoing(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), httpx.MockTransport(self.google))
             google = Google(outgoing, "http://oauth.test", "http://google.test", "client", "secret")
             alerts = Alerts(settings(self.databases), outgoing)
             try:
