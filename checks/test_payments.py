@@ -26,7 +26,7 @@ def test_payment_success_rate(target, db, objective):
     severity="P0",
     runbook="payments",
     catches=["stripe-endpoint-disabled"],
-    needs=["providers.stripe", "webhooks.stripe"],
+    needs=["providers.stripe"],  # the webhook's route, not its secret
     proof="observed",
     requests=0,
 )

@@ -23,7 +23,7 @@ def _certificate(target):
 def test_certificate_has_time_left(target, objective):
     """The certificate does not run out before somebody can act."""
     seen = _certificate(target)
-    objective.value(seen.days_left, what="the certificate is valid for", expires=str(seen.not_after))
+    objective.value(seen.days_left, what="the certificate's remaining time:", expires=str(seen.not_after))
 
 
 @check(severity="P0", runbook="site-down", catches=["cert-wrong-host"], requests=2)
