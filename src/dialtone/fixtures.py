@@ -7,7 +7,6 @@ process.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ import pytest
 from dialtone.judging import Meta
 from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
-from dialtone.session import SESSION
+from dialtone.session import SESSION, meta_of
 from dialtone.verdict import Finding, Misdeclared, Unarmed
 
 if TYPE_CHECKING:
     from dialtone.drill import Story
     from dialtone.http import Answer
-    from dialtone.probes.caller import Caller
+    from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
     from dialtone.probes.reach import Reach
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from dialtone.probes.synthetic import Run, Tenants
     from dialtone.probes.webhook import Hook
     from dialtone.target import Target
+
+CALLERS = pytest.StashKey["Budget"]()
 
 
 class Judge:
@@ -66,10 +67,13 @@ def target(request: pytest.FixtureRequest) -> Target:
 @pytest.fixture
 def meta(request: pytest.FixtureRequest) -> Meta:
     """What the check declares."""
-    mark = request.node.get_closest_marker("dialtone")
-    if mark is None:
+    return _meta(request)
+
+
+def _meta(request: pytest.FixtureRequest) -> Meta:
+    found = meta_of(request.node)
+    if found is None:
         raise pytest.UsageError(f"{request.node.nodeid} asks for dialtone's fixtures without @check or @experiment")
-    found: Meta = mark.args[0]
     return found
 
 
@@ -90,27 +94,32 @@ def reach(target: Target) -> Reach:
 
 
 @pytest.fixture
-def callers(
-    request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach
-) -> Iterator[Callable[[str], Caller]]:
+def callers(request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach) -> Callable[[str], Caller]:
     """Makes callers that share nothing: `callers("second visitor")` speaks from an address of its own."""
-    from dialtone.probes.caller import Budget, Caller
-
-    budget = Budget(request.config.stash[SESSION].grants.get(request.node.nodeid))
-    with contextlib.ExitStack() as stack:
-
-        def make(name: str = "") -> Caller:
-            caller = Caller(target, run.token, f"{request.node.nodeid}/{name}", reach, budget)
-            stack.callback(caller.close)
-            return caller
-
-        yield make
+    return _callers(request, target, run, reach)
 
 
 @pytest.fixture
-def http(callers: Callable[[str], Caller]) -> Caller:
+def http(request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach) -> Caller:
     """Requests to the target; an unreachable target is judged at once."""
-    return callers("")
+    return _callers(request, target, run, reach)("")
+
+
+def _callers(request: pytest.FixtureRequest, target: Target, run: Run, reach: Reach) -> Callable[[str], Caller]:
+    """The maker of callers of one test: they share its budget and are closed after it."""
+    from dialtone.probes.caller import Budget, Caller
+
+    item: pytest.Item = request.node
+    if CALLERS not in item.stash:
+        item.stash[CALLERS] = Budget(request.config.stash[SESSION].grants.get(item.nodeid))
+    budget = item.stash[CALLERS]
+
+    def make(name: str = "") -> Caller:
+        caller = Caller(target, run.token, f"{item.nodeid}/{name}", reach, budget)
+        item.addfinalizer(caller.close)
+        return caller
+
+    return make
 
 
 @pytest.fixture
@@ -122,14 +131,15 @@ def sampler(http: Caller) -> Sampler:
 
 
 @pytest.fixture
-def objective(target: Target, meta: Meta) -> Judge:
+def objective(request: pytest.FixtureRequest, target: Target) -> Judge:
     """The objective that the check declares."""
+    meta = _meta(request)
     if meta.objective is None:
         raise Misdeclared("the check asks for an objective that it does not declare: @check(objective=…)")
     return Judge(target.objective(meta.objective))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def objectives(target: Target) -> Callable[[str], Judge]:
     """Any objective of the profile by name."""
     return lambda name: Judge(target.objective(name))
@@ -146,7 +156,7 @@ def _database(target: Target) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def db(_database: Database) -> Database:
     """Read-only queries of the target's database, each within a time limit."""
     return _database
@@ -217,7 +227,7 @@ def hook(request: pytest.FixtureRequest, target: Target, http: Caller, run: Run)
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ask(target: Target, reach: Reach) -> Callable[..., Answer]:
     """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it."""
     from dialtone.probes.provider import ask

@@ -158,12 +158,13 @@ class Session:
         if meta is None:
             return
         record = item.stash.get(RECORD, None) or Record(meta)
-        entry = reports.entry(id_of(item), meta, record, teardown=report.when == "teardown" and not report.passed)
         report.sections = []
+        if report.when == "setup" and report.passed:
+            report.user_properties = [(DECLARED, reports.declared(meta))]
+            return
+        entry = reports.entry(id_of(item), meta, record, teardown=report.when == "teardown" and not report.passed)
         if report.when == "call" or not report.passed:
             report.user_properties = [(PROPERTY, entry)]
-        elif report.when == "setup":
-            report.user_properties = [(DECLARED, reports.declared(meta))]
         else:  # JUnit takes its properties from the last report
             told = ("verdict", "kind", "severity", "runbook", "reason")
             report.user_properties = [(name, entry[name]) for name in told if entry[name]]

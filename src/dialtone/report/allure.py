@@ -26,6 +26,11 @@ _SEVERITY = {
     Severity.P3: "minor",
 }
 
+_hook = pluggy.HookimplMarker("allure")
+_FIXTURES = set(
+    "target run reach callers http sampler objective objectives meta db tenants tenant journal hook ask story"
+    " _database _tenants".split()
+)
 _OURS = {"verdict", "kind", "effect", "proof", "severity"}
 
 
@@ -121,32 +126,68 @@ def curtain(config: pytest.Config) -> None:
     """Stand between Allure and its files, where results are written."""
     if results_directory(config) is None or config.pluginmanager.hasplugin("dialtone-curtain"):
         return
-    import allure_commons
+    from allure_commons import plugin_manager
+    from allure_commons.logger import AllureFileLogger
 
-    curtain = _Curtain()
-    config.pluginmanager.register(curtain, "dialtone-curtain")
-    allure_commons.plugin_manager.register(curtain)
-    config.add_cleanup(lambda: allure_commons.plugin_manager.unregister(curtain))
+    logger = next((p for p in plugin_manager.get_plugins() if isinstance(p, AllureFileLogger)), None)
+    if logger is None:
+        return
+    made = _Curtain(logger)
+    plugin_manager.unregister(logger)
+    plugin_manager.register(made)
+    config.pluginmanager.register(made, "dialtone-curtain")
+
+    def lift() -> None:
+        plugin_manager.unregister(made)
+        plugin_manager.register(logger)
+
+    config.add_cleanup(lift)
 
 
 class _Curtain:
-    """Sees every result before it is written: Allure takes fixtures' and steps' exceptions as they were raised."""
+    """Takes the place of Allure's writer and hands on what may be written.
 
-    @pluggy.HookimplMarker("allure")(tryfirst=True)
+    Allure takes the exceptions of fixtures and steps as they were raised: which error it was is kept, its words are
+    not. Fixtures of this package that did well are left out: a file for each would cost more than the check.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+
+    @_hook
     def report_container(self, container: Any) -> None:
-        """Fixtures of checks: which error, not its words."""
-        for part in (*container.befores, *container.afters):
+        """Fixtures."""
+        parts = (*container.befores, *container.afters)
+        for part in parts:
             _mask(part)
+        if not all(_says_nothing(part) for part in parts):
+            self._logger.report_container(container)
 
-    @pluggy.HookimplMarker("allure")(tryfirst=True)
+    @_hook
     def report_result(self, result: Any) -> None:
-        """Steps as well; and of two labels of one name the last, since a clean-up may break what was good."""
+        """A test; of two labels of one name the last, since a clean-up may break what was good."""
         for step in result.steps:
             _mask(step)
         if result.statusDetails and result.statusDetails.message:
             result.statusDetails.message = secrets.scrub(result.statusDetails.message)
         last = {label.name: label for label in result.labels}
         result.labels = [x for x in result.labels if x.name not in _OURS or last[x.name] is x]
+        self._logger.report_result(result)
+
+    @_hook
+    def report_attached_file(self, source: str, file_name: str) -> None:
+        """A file that somebody attached."""
+        self._logger.report_attached_file(source, file_name)
+
+    @_hook
+    def report_attached_data(self, body: str | bytes, file_name: str) -> None:
+        """Text that somebody attached."""
+        self._logger.report_attached_data(secrets.scrub(body) if isinstance(body, str) else body, file_name)
+
+    @_hook
+    def report_globals(self, globals_item: Any) -> None:
+        """What belongs to the whole run."""
+        self._logger.report_globals(globals_item)
 
 
 def _mask(part: Any) -> None:
@@ -156,3 +197,8 @@ def _mask(part: Any) -> None:
         kind = (part.statusDetails.message or "").partition(":")[0].strip()
         part.statusDetails.message = kind if kind.replace(".", "").isidentifier() else "an exception"
         part.statusDetails.trace = None
+
+
+def _says_nothing(part: Any) -> bool:
+    own = part.name.partition("::")[0] in _FIXTURES
+    return own and part.status == "passed" and not part.steps and not part.attachments

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) 
         "value": None if unarmed else _number(worst.value),
         "unit": None if unarmed else worst.unit,
         "samples": 0 if unarmed else int(worst.samples),
-        "levels": {name: _number(level) for name, level in asdict(worst.levels).items()},
+        "levels": {name: _number(getattr(worst.levels, name)) for name in ("target", "alert", "critical")},
         "armed": not unarmed,
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
