@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dialtone.probes.webhook import Hook
     from dialtone.target import Target
 
-CALLERS = pytest.StashKey["Budget"]()
+CALLERS: pytest.StashKey[Budget] = pytest.StashKey()
 
 
 class Judge:
