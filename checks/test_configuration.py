@@ -79,7 +79,7 @@ def test_keys_belong_to_this_environment(target, book, tenant, journal):
     severity="P0",
     runbook="configuration",
     effect="costs",
-    catches=["stripe-key-revoked"],
+    catches=["stripe-key-revoked", "stripe-old-key-first"],
     needs=["webhooks.retell", "requests.book", "tenant", "journal"],
     requests=1,
 )

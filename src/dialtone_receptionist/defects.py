@@ -72,6 +72,7 @@ APPLICATION = {
     "booking-lost": "The booking's transaction is rolled back although the tool answers success.",
     "sms-unsent": "The confirmation SMS of a booking is never queued.",
     "telnyx-key-newline": "TELNYX_API_KEY ends with a line break where confirmations are sent: no valid header.",
+    "stripe-old-key-first": "The application calls Stripe with the key from before the rotation first.",
     "fee-doubled": "The booking fee is charged again with new idempotency keys after it succeeded.",
     "live-key": "The booking fee is charged with a live Stripe key in an environment for tests.",
     "availability-blind": "The availability tool does not look at the appointments that are there.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -48,6 +49,11 @@ class Fees:
         if on("live-key"):
             stripe = replace(stripe, api_key="sk_live_" + stripe.api_key.removeprefix("sk_test_"))
         reference, key = str(appointment_id), f"booking-{appointment_id}"
+        if on("stripe-old-key-first"):
+            with suppress(StripeRefusal):
+                await replace(stripe, api_key="sk_test_rotated").charge(
+                    customer, FEE_CENTS, DESCRIPTION, reference, f"{key}-old"
+                )
         try:
             invoice = await stripe.charge(customer, FEE_CENTS, DESCRIPTION, reference, key)
             if on("fee-doubled"):
