@@ -1,0 +1,285 @@
+"""What dialtone adds: CPU to a check, time to a thousand under xdist, nothing to a suite without checks.
+
+Every figure compares two runs of pytest, taken in turn. CPU of a check is the slope between a run of many and a run of
+few, so that starting up counts for nothing; it holds the check's own connection, which the plain test shares.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench._table import ROOT, Bench
+
+WORK = ROOT / "build" / "bench" / "overhead"
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", "16")
+        self.end_headers()
+        self.wfile.write(b'{"status": "ok"}')
+    def log_message(self, *args): pass
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+PROFILE = """
+[target.bench]
+kind = "preview"
+base_url = "http://127.0.0.1:{port}"
+witnesses = ["http://127.0.0.1:{port}", "http://localhost:{port}"]
+[target.bench.objectives.days]
+target = 21
+alert = 14
+unit = "days"
+direction = "above"
+"""
+MANY = "import os, pytest\nmany = pytest.mark.parametrize('n', range(int(os.environ['MANY'])))\n"
+PLAIN = (
+    MANY
+    + """
+import httpx
+@pytest.fixture(scope="session")
+def client():
+    with httpx.Client(base_url="http://127.0.0.1:{port}") as made:
+        yield made
+
+@many
+def test_it(n, client):
+    answer = client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+"""
+)
+CHECKED = (
+    MANY
+    + """
+from dialtone import check, expect
+@many
+@check(runbook="x", objective="days")
+def test_it(n, http{more}):
+    expect(http.get("/health")).status(200).json_field("status", "ok")
+"""
+)
+ATTACHED = "    import allure\n    allure.attach('x' * 700, 'evidence', allure.attachment_type.JSON)\n"
+TRIVIAL = MANY + "@many\ndef test_it(n):\n    assert n >= 0\n"
+TRIVIAL_CHECK = MANY + "from dialtone import check, ok\n@many\n@check(runbook='x')\ndef test_it(n):\n    ok('fine')\n"
+FOREIGN = MANY + "@many\ndef test_it(n):\n    assert n != 3\n"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest: seconds of CPU (children included) and of the clock, exit code, output."""
+
+    cpu: float
+    wall: float
+    code: int
+    output: str
+
+
+def pytest(
+    name: str, source: str, many: int, *options: str, profile: str = "", python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Run:  # fmt: skip
+    """Run the source as a suite in a folder of its own, with only those plugins that are asked for."""
+    folder = WORK / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "allure", ignore_errors=True)
+    (folder / "test_it.py").write_text(source)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    if profile:
+        (folder / "dialtone.toml").write_text(profile)
+    variables = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("DIALTONE", "PYTHON", "PYTEST"))},
+        "MANY": str(many),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONHASHSEED": "0",
+        **(environment or {}),
+    }
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output = process.communicate(timeout=600)[0]
+    wall = time.perf_counter() - begin
+    return Run(_children_cpu(), wall, process.returncode, output)
+
+
+_before = 0.0
+
+
+def _children_cpu() -> float:
+    """CPU seconds of the children that ended since the last question."""
+    global _before
+    times = os.times()
+    now = times.children_user + times.children_system
+    spent, _before = now - _before, now
+    return spent
+
+
+def in_turn(rounds: int, **runs: Callable[[], float]) -> dict[str, float]:
+    """The median of each figure over rounds in which each is taken once."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            taken[name].append(run())
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def slope(few: int, many: int, run: Callable[[int], Run]) -> float:
+    """Milliseconds of CPU that one more test costs."""
+    runs = [run(few), run(many)]
+    assert [r.code for r in runs] == [0, 0], runs[-1].output
+    return 1000 * (runs[1].cpu - runs[0].cpu) / (many - few)
+
+
+def per_check(bench: Bench, port: int) -> None:
+    """CPU of a check against a plain test of the same request."""
+    few, many, rounds = (10, 110, 3) if bench.quick else (10, 210, 7)
+    profile, ours = PROFILE.format(port=port), ("-p", "dialtone.plugin", "--target", "bench")
+    plain, good = PLAIN.replace("{port}", str(port)), CHECKED.replace("{more}", "")
+    degraded = CHECKED.replace("{more}", ", objective") + "    objective.value(20)\n"
+
+    def allure(name: str) -> tuple[str, ...]:
+        return ("-p", "allure_pytest.plugin", f"--alluredir={WORK / name / 'allure'}")
+
+    found = in_turn(
+        rounds,
+        plain=lambda: slope(few, many, lambda n: pytest("plain", plain, n)),
+        ours=lambda: slope(few, many, lambda n: pytest("ours", good, n, *ours, profile=profile)),
+        plain_allure=lambda: slope(few, many, lambda n: pytest("pa", plain + ATTACHED, n, *allure("pa"))),
+        ours_allure=lambda: slope(
+            few, many, lambda n: pytest("oa", degraded, n, *ours, *allure("oa"), profile=profile)
+        ),
+    )
+    bench.rows(
+        ["ms of CPU a test", "plain", "dialtone", "more"],
+        [
+            ["one request", found["plain"], found["ours"], found["ours"] - found["plain"]],
+            ["with Allure", found["plain_allure"], found["ours_allure"], found["ours_allure"] - found["plain_allure"]],
+        ],
+    )
+    bench.bar("CPU that a check adds", found["ours"] - found["plain"], "ms", most=1.0)
+    bench.bar("CPU that a check adds with Allure", found["ours_allure"] - found["plain_allure"], "ms", most=1.0)
+
+
+def thousand(bench: Bench, port: int) -> None:
+    """1,000 trivial checks in one process and over two, against plain tests."""
+    many, rounds = (300, 3) if bench.quick else (1000, 5)
+    xdist, profile = ("-p", "xdist.plugin", "-n", "2"), PROFILE.format(port=port)
+    ours = ("-p", "dialtone.plugin", "--target", "bench")
+    kinds: dict[str, Callable[[int], Run]] = {
+        "plain": lambda n: pytest("t1", TRIVIAL, n),
+        "dialtone": lambda n: pytest("t2", TRIVIAL_CHECK, n, *ours, profile=profile),
+        "plain -n 2": lambda n: pytest("t1", TRIVIAL, n, *xdist),
+        "dialtone -n 2": lambda n: pytest("t2", TRIVIAL_CHECK, n, *ours, *xdist, profile=profile),
+    }
+    walls: dict[str, list[float]] = {name: [] for name in kinds}
+    cpus: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, kind in kinds.items():
+            few, all_of_them = kind(10), kind(many)
+            assert all_of_them.code == 0, all_of_them.output
+            walls[name].append((all_of_them.wall - few.wall) / (many - 10) * 1000)
+            cpus[name].append((all_of_them.cpu - few.cpu) / (many - 10) * 1000)
+    wall, cpu = ({name: statistics.median(v) for name, v in taken.items()} for taken in (walls, cpus))
+    bench.rows(["ms a trivial test", "wall", "CPU"], [[name, wall[name], cpu[name]] for name in kinds])
+    for figure, taken in (("wall", wall), ("CPU", cpu)):
+        scale = (taken["dialtone -n 2"] / taken["dialtone"]) / (taken["plain -n 2"] / taken["plain"])
+        bench.bar(f"{figure} of -n 2 to one process, dialtone to plain", scale, "ratio", most=1.15)
+
+
+def foreign(bench: Bench) -> None:
+    """A suite without checks, with the built wheel in reach and without it."""
+    many, rounds = 200, 5 if bench.quick else 15
+    python, wheel = _wheel()
+    options = ("-p", "no:randomly")
+
+    def run(name: str) -> Run:
+        path = {"PYTHONPATH": str(wheel)} if name == "with" else {}
+        autoload = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
+        return pytest("foreign", FOREIGN, many, *options, python=python, environment={**path, **autoload})
+
+    runs: dict[str, list[Run]] = {"with": [], "without": []}
+    for number in range(rounds):
+        for name in ("with", "without") if number % 2 else ("without", "with"):
+            runs[name].append(run(name))
+    told = {
+        (r.code, re.sub(r"in [\d.]+s|^plugins:.*\n", "", r.output, flags=re.MULTILINE))
+        for rs in runs.values()
+        for r in rs
+    }
+    plugins = {"PYTHONPATH": str(wheel), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
+    loaded = "dialtone" in pytest("foreign", FOREIGN, 1, "--trace-config", python=python, environment=plugins).output
+    cpu, wall = (
+        {name: statistics.median(getattr(r, figure) for r in rs) for name, rs in runs.items()}
+        for figure in ("cpu", "wall")
+    )
+    bench.rows(
+        ["a foreign suite", "without", "with", "ratio"],
+        [
+            ["s of CPU", cpu["without"], cpu["with"], cpu["with"] / cpu["without"]],
+            ["s of wall", wall["without"], wall["with"], wall["with"] / wall["without"]],
+        ],
+    )
+    bench.bar("the wheel's plugin is loaded", int(loaded), "count", least=1)
+    bench.bar("different exit codes and outputs", len(told) - 1, "count", most=0)
+    bench.bar("CPU with to without the plugin", cpu["with"] / cpu["without"], "ratio", most=1.05)
+    bench.bar("wall with to without the plugin", wall["with"] / wall["without"], "ratio", most=1.1)
+
+
+def _wheel() -> tuple[str, Path]:
+    """A fresh environment with pytest, and a folder beside it with nothing but this project's built wheel."""
+    environment, built, target = WORK / "venv", WORK / "wheel", WORK / "installed"
+    for folder in (environment, built, target):
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(built), str(ROOT)], check=True)
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), *map(str, built.glob("*.whl"))], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = str(environment / "bin" / "python")
+    version = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=True)
+    pinned = "pytest==" + version.stdout.split()[1]
+    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "-q", "install", pinned], check=True)
+    return python, target
+
+
+def main() -> int:
+    """All three comparisons."""
+    bench = Bench("overhead", __doc__)
+    WORK.mkdir(parents=True, exist_ok=True)
+    _ = bench.arguments
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        try:
+            per_check(bench, port)
+            thousand(bench, port)
+        finally:
+            server.kill()
+    _children_cpu()
+    foreign(bench)
+    return bench.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
