@@ -72,7 +72,8 @@ def settled(text: str) -> str:
 
 def to_html(text: str) -> str:
     """The text with its colours (SGR sequences, ECMA-48 section 8.3.117) as a page."""
-    out, style = [], {}
+    out: list[str] = []
+    style: dict[str, str] = {}
     for part in re.split(r"(\x1b\[[\d;]*m)", text):
         if not part.startswith("\x1b["):
             css = ";".join(f"{k}:{v}" for k, v in style.items())
