@@ -1,13 +1,15 @@
 """Kills sessions of checks at random moments and looks for what they leave.
 
-The controller, a session of pytest, is ended by SIGKILL at moments drawn from each phase: start (the database is
-created in it), checks, teardown; with and without xdist; in every third case the sandbox's supervisor is killed at the
-same time and the next command follows. Within 10 s nothing may be left: no process that the session had, no listener
-of the sandbox, no folder, nothing in /dev/shm, no System V segment.
+The controller, a session of pytest, is ended by SIGKILL at moments drawn from each phase: start, creation of the
+database, checks, teardown; with and without xdist; in every fifth case the sandbox's supervisor is killed at the same
+time and the next command follows. A phase is recognised by what it leaves on disk, so that a busy machine does not
+shift the moments; a session that was over before its moment does not count and is repeated. Within 10 s nothing may be
+left: no process that the session had, no listener of the sandbox, no folder, nothing in /dev/shm, no System V segment.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -27,23 +29,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench._table import ROOT, Bench
 
 BOUND = 10.0
-PHASES = ("start", "checks", "teardown")
-TEARDOWN = 0.7  # the last seconds of a session
+PHASES = ("start", "database", "checks", "teardown")
+ATTEMPTS = 3
 SESSION = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long an undisturbed session takes: seconds until its sandbox is healthy, seconds until its end."""
+    """Seconds that the phases of an undisturbed session take."""
 
-    healthy: float
-    end: float
+    start: float
+    database: float
+    checks: float
+    teardown: float
 
-    def moment(self, phase: str, chance: random.Random) -> float:
-        """A moment of the phase, in seconds after the start."""
-        last = max(self.healthy, self.end - TEARDOWN)
-        low, high = {"start": (0.05, self.healthy), "checks": (self.healthy, last), "teardown": (last, self.end)}[phase]
-        return chance.uniform(low, high)
+    def wait(self, phase: str, chance: random.Random) -> float:
+        """A moment of the phase, in seconds after its beginning."""
+        return chance.uniform(0.0, float(getattr(self, phase)))
 
 
 @dataclass
@@ -56,7 +58,8 @@ class Session:
     seen: dict[int, float] = field(default_factory=dict)
     ports: set[int] = field(default_factory=set)
     supervisors: set[int] = field(default_factory=set)
-    healthy_after: float | None = None
+    parts: list[psutil.Process] = field(default_factory=list)
+    reached: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -78,14 +81,18 @@ class Session:
             start_new_session=True,
         )
 
-    def watch(self, seconds: float) -> None:
-        """Follow it until so long after its start, or until it ends."""
-        while self.process.poll() is None and time.monotonic() - self.began < seconds:
+    def watch(self, phase: str = "", seconds: float = 0.0) -> bool:
+        """Follow it until so long after the beginning of the phase, or to its end; whether it still runs then."""
+        while self.process.poll() is None:
             self.look()
-            time.sleep(0.01)
+            since = self.reached.get(phase)
+            if since is not None and time.monotonic() - since >= seconds:
+                return True
+            time.sleep(0.005)
+        return False
 
     def look(self) -> None:
-        """Note its processes, and the ports of its sandbox."""
+        """Note its processes, the ports of its sandbox, and which phase it has reached."""
         try:
             family = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -93,12 +100,20 @@ class Session:
         for process in family:
             if process.pid not in self.seen:
                 self._note(process)
-        for state in self.runs.glob("run-*/state.json"):
-            if self.healthy_after is None:
-                self.healthy_after = time.monotonic() - self.began
-                self.ports |= _ports(state)
-        for config in self.runs.glob("run-*/standins.json"):
-            self.ports |= _ports(config)
+        self._reach("start")
+        for folder in self.runs.glob("run-*"):
+            self.ports |= _ports(folder / "standins.json")
+            if (folder / "postgres").exists():
+                self._reach("database")
+            if not self.parts and (folder / "state.json").exists():
+                self.ports |= _ports(folder / "state.json")
+                self.parts = _parts(folder / "processes.json")
+                self._reach("checks")
+        if self.parts and not all(map(_lives, self.parts)):
+            self._reach("teardown")
+
+    def _reach(self, phase: str) -> None:
+        self.reached.setdefault(phase, time.monotonic())
 
     def _note(self, process: psutil.Process) -> None:
         try:
@@ -121,6 +136,17 @@ def _ports(path: Path) -> set[int]:
         return set(json.loads(path.read_text())["ports"].values())
     except (OSError, ValueError, KeyError):
         return set()
+
+
+def _parts(path: Path) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid) for pid, _ in json.loads(path.read_text()).values()]
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def _runs(pid: int, created: float) -> str:
@@ -162,28 +188,33 @@ def _shared_memory() -> set[str]:
 def undisturbed(checks: list[str], workers: int, place: Path) -> Times:
     """Run a session to its end and see how long its phases are."""
     session = Session(checks, workers, place / "runs")
-    session.watch(600)
-    end = time.monotonic() - session.began
-    if session.healthy_after is None:
-        raise SystemExit(f"an undisturbed session started no sandbox, exit code {session.process.returncode}")
-    return Times(session.healthy_after, end)
+    session.watch()
+    began = [session.reached.get(phase) for phase in PHASES]
+    if None in began:
+        raise SystemExit(f"an undisturbed session lacks phases, exit code {session.process.returncode}: {began}")
+    instants = [instant for instant in [*began, time.monotonic()] if instant is not None]
+    return Times(*(later - earlier for earlier, later in itertools.pairwise(instants)))
 
 
-def kill(session: Session, moment: float, *, supervisor: bool) -> tuple[float, list[str]]:
-    """Kill it at the moment; answers the seconds until nothing was left, and what was left after the bound."""
-    before = _shared_memory()
-    session.watch(moment)
+def kill(session: Session, *, supervisor: bool) -> bool:
+    """Kill it now; whether it was alive, and the supervisor too if that was asked for."""
     session.look()
-    victims = [session.process.pid, *(session.supervisors if supervisor else ())]
-    for pid in victims:
-        if psutil.pid_exists(pid):
+    if supervisor and not session.supervisors:
+        supervisor = False
+    for pid in (session.process.pid, *(session.supervisors if supervisor else ())):
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return session.process.wait() == -signal.SIGKILL
+
+
+def cleared(session: Session, before: set[str], *, sweep: bool) -> tuple[float, list[str]]:
+    """The seconds until nothing was left, and what was left after the bound."""
     killed = time.monotonic()
-    session.process.wait()
-    if supervisor:
-        sweep = [sys.executable, "-m", "dialtone.sandbox", "sandbox", "sweep"]
-        environment = {**session.environment, "DIALTONE_RUN_DIR": str(session.runs)}
-        subprocess.run(sweep, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=BOUND)
+    if sweep:
+        command = [sys.executable, "-m", "dialtone.sandbox", "sandbox", "sweep"]
+        subprocess.run(command, env=session.environment, check=True, stdout=subprocess.DEVNULL, timeout=BOUND)
     while True:
         left = [*session.left(), *sorted(_shared_memory() - before)]
         seconds = time.monotonic() - killed
@@ -199,28 +230,28 @@ def _main() -> int:
     chance = random.Random(bench.arguments.seed)  # noqa: S311 - moments that can be repeated
     place = Path(tempfile.mkdtemp(prefix="dialtone-kills-"))
     rows: list[list[object]] = []
-    dirty, slowest = 0, 0.0
-    phases: set[str] = set()
+    planned = [(PHASES[n % 4], (0, 2)[n // 4 % 2], n % 5 == 1) for n in range(4 if bench.quick else 20)]
     try:
         times = {workers: undisturbed(bench.arguments.checks, workers, place) for workers in (0, 2)}
         for workers, t in times.items():
-            print(
-                f"undisturbed with {workers or 'no'} workers: healthy after {t.healthy:.1f} s, over after {t.end:.1f} s"
-            )
-        for number in range(3 if bench.quick else 20):
-            phase, workers, supervisor = PHASES[number % 3], (0, 2)[number % 2], number % 5 == 2
-            moment = times[workers].moment(phase, chance)
-            session = Session(bench.arguments.checks, workers, place / f"runs-{number}")
-            seconds, left = kill(session, moment, supervisor=supervisor)
-            victims = "controller, supervisor" if supervisor else "controller"
-            rows.append([number + 1, phase, workers, moment, victims, seconds, ", ".join(left) or "nothing"])
-            dirty, slowest, phases = dirty + bool(left), max(slowest, seconds), phases | {phase}
+            phases = ", ".join(f"{phase} {getattr(t, phase):.2f} s" for phase in PHASES)
+            print(f"undisturbed, {workers or 'no'} workers: {phases}", flush=True)
+        for number, (phase, workers, supervisor) in enumerate(planned, 1):
+            for attempt in range(ATTEMPTS):
+                before, wait = _shared_memory(), times[workers].wait(phase, chance)
+                session = Session(bench.arguments.checks, workers, place / f"runs-{number}-{attempt}")
+                session.watch(phase, wait)
+                if kill(session, supervisor=supervisor):
+                    seconds, left = cleared(session, before, sweep=supervisor)
+                    victims = "both" if supervisor else "controller"
+                    rows.append([number, phase, workers, wait, victims, seconds, ", ".join(left) or "nothing"])
+                    break
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    bench.rows(["#", "phase", "-n", "killed at, s", "killed", "clean after, s", f"left after {BOUND:.0f} s"], rows)
-    bench.bar("kills that left something", dirty, "kills", most=0)
-    bench.bar("phases in which a session was killed", len(phases), "phases", least=3)
-    bench.bar("slowest end", slowest, "s", most=BOUND)
+    bench.rows(["#", "phase", "-n", "s into it", "killed", "clean after, s", f"left after {BOUND:.0f} s"], rows)
+    bench.bar("sessions killed alive", len(rows), "kills", least=len(planned))
+    bench.bar("kills that left something", sum(row[-1] != "nothing" for row in rows), "kills", most=0)
+    bench.bar("slowest end", max(float(str(row[5])) for row in rows), "s", most=BOUND)
     return bench.finish()
 
 

@@ -99,6 +99,19 @@ class Part:
         if group or self.ended is None:
             send(self.process.pid, number, group=group)
 
+    @property
+    def has_group(self) -> bool:
+        """Whether there is still a process in its group."""
+        if self._group_gone:
+            return False
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it runs as another user
+            return True
+        return True
+
     def kill_group(self) -> None:
         """End it and whatever of it outlived it. Once only: later its id may be another process' group."""
         if not self._group_gone:
@@ -109,7 +122,8 @@ class Part:
 def stop_all(parts: Sequence[Part]) -> None:
     """End all parts: asked politely first, without question after 2.5 s at the latest.
 
-    Postgres is asked by SIGINT (fast shutdown) and then SIGQUIT, since SIGKILL leaks its shared memory.
+    Postgres is asked by SIGINT (fast shutdown) and then SIGQUIT, since SIGKILL leaks its shared memory. The server
+    inside initdb has lost its master then, and gets a moment to end by itself.
     """
     for part in parts:
         part.signal(part.stop_signal)
@@ -118,11 +132,19 @@ def stop_all(parts: Sequence[Part]) -> None:
             harder = signal.SIGQUIT if part.stop_signal is signal.SIGINT else signal.SIGTERM
             part.signal(harder, group=part.ended is None)
         _gone(parts, 1.0)
+    _vanished([part for part in parts if part.stop_signal is signal.SIGINT], 0.5)
     for part in parts:
         part.kill_group()
         part.process.wait()
         if part.process.stdout is not None:
             part.process.stdout.close()
+
+
+def _vanished(parts: Sequence[Part], seconds: float) -> None:
+    """Wait until the process groups of these parts are empty, at most so long."""
+    deadline = time.monotonic() + seconds
+    while any(part.has_group for part in parts) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def _gone(parts: Sequence[Part], seconds: float) -> bool:

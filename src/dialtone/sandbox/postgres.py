@@ -81,6 +81,8 @@ class Cluster:
             "--no-data-checksums",
             "--no-instructions",
             "--no-sync",
+            # Its servers run before the settings are written; killed, they would leave segments in /dev/shm.
+            f"--set=dynamic_shared_memory_type={_SETTINGS['dynamic_shared_memory_type']}",
         ]
 
     def configure(self) -> None:
