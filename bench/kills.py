@@ -196,17 +196,20 @@ def undisturbed(checks: list[str], workers: int, place: Path) -> Times:
     return Times(*(later - earlier for earlier, later in itertools.pairwise(instants)))
 
 
-def kill(session: Session, *, supervisor: bool) -> bool:
-    """Kill it now; whether it was alive, and the supervisor too if that was asked for."""
+def kill(session: Session, *, supervisor: bool) -> str:
+    """Kill it now, and its supervisor if it has one and that was asked for; answers who was killed alive."""
     session.look()
-    if supervisor and not session.supervisors:
-        supervisor = False
-    for pid in (session.process.pid, *(session.supervisors if supervisor else ())):
+    both = False
+    session.process.kill()
+    for pid in session.supervisors if supervisor else ():
         try:
             os.kill(pid, signal.SIGKILL)
+            both = True
         except ProcessLookupError:
             continue
-    return session.process.wait() == -signal.SIGKILL
+    if session.process.wait() != -signal.SIGKILL:
+        return ""
+    return "both" if both else "controller"
 
 
 def cleared(session: Session, before: set[str], *, sweep: bool) -> tuple[float, list[str]]:
@@ -241,9 +244,8 @@ def _main() -> int:
                 before, wait = _shared_memory(), times[workers].wait(phase, chance)
                 session = Session(bench.arguments.checks, workers, place / f"runs-{number}-{attempt}")
                 session.watch(phase, wait)
-                if kill(session, supervisor=supervisor):
+                if victims := kill(session, supervisor=supervisor):
                     seconds, left = cleared(session, before, sweep=supervisor)
-                    victims = "both" if supervisor else "controller"
                     rows.append([number, phase, workers, wait, victims, seconds, ", ".join(left) or "nothing"])
                     break
     finally:
