@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -130,8 +133,8 @@ _before = 0.0
 def _children_cpu() -> float:
     """CPU seconds of the children that ended since the last question."""
     global _before
-    times = os.times()
-    now = times.children_user + times.children_system
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    now = usage.ru_utime + usage.ru_stime
     spent, _before = now - _before, now
     return spent
 
@@ -209,58 +212,66 @@ def thousand(bench: Bench, port: int) -> None:
 
 
 def foreign(bench: Bench) -> None:
-    """A suite without checks, with the built wheel in reach and without it."""
+    """A suite without checks where the built wheel is installed, and where it is not: alone, and beside a profile."""
     many, rounds = 200, 5 if bench.quick else 15
-    python, wheel = _wheel()
-    options = ("-p", "no:randomly")
+    pythons = {"without": _environment("without"), "with": _environment("with", _wheel())}
+    rows, ratios = [], {}
+    with tempfile.TemporaryDirectory() as outside:  # above this checkout there is a profile
+        for kind, profile in (("alone", ""), ("beside a profile", PROFILE.format(port=1))):
+            folder = str(Path(outside, kind))
 
-    def run(name: str) -> Run:
-        path = {"PYTHONPATH": str(wheel)} if name == "with" else {}
-        autoload = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
-        return pytest("foreign", FOREIGN, many, *options, python=python, environment={**path, **autoload})
+            def run(name: str, *more: str, folder: str = folder, profile: str = profile) -> Run:
+                autoload = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
+                return pytest(folder, FOREIGN, many, *more, profile=profile, python=pythons[name], environment=autoload)
 
-    runs: dict[str, list[Run]] = {"with": [], "without": []}
-    for number in range(rounds):
-        for name in ("with", "without") if number % 2 else ("without", "with"):
-            runs[name].append(run(name))
-    told = {
-        (r.code, re.sub(r"in [\d.]+s|^plugins:.*\n", "", r.output, flags=re.MULTILINE))
-        for rs in runs.values()
-        for r in rs
-    }
-    plugins = {"PYTHONPATH": str(wheel), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
-    loaded = "dialtone" in pytest("foreign", FOREIGN, 1, "--trace-config", python=python, environment=plugins).output
-    cpu, wall = (
-        {name: statistics.median(getattr(r, figure) for r in rs) for name, rs in runs.items()}
-        for figure in ("cpu", "wall")
-    )
-    bench.rows(
-        ["a foreign suite", "without", "with", "ratio"],
-        [
-            ["s of CPU", cpu["without"], cpu["with"], cpu["with"] / cpu["without"]],
-            ["s of wall", wall["without"], wall["with"], wall["with"] / wall["without"]],
-        ],
-    )
-    bench.bar("the wheel's plugin is loaded", int(loaded), "count", least=1)
-    bench.bar("different exit codes and outputs", len(told) - 1, "count", most=0)
-    bench.bar("CPU with to without the plugin", cpu["with"] / cpu["without"], "ratio", most=1.05)
-    bench.bar("wall with to without the plugin", wall["with"] / wall["without"], "ratio", most=1.1)
+            loaded = "dialtone" in run("with", "--trace-config").output
+            taken: dict[str, list[Run]] = {"with": [run("with")], "without": [run("without")]}  # and bytecode is cached
+            for number in range(rounds):
+                for name in ("with", "without") if number % 2 else ("without", "with"):
+                    taken[name].append(run(name))
+            told = {(r.code, _steady(r.output)) for runs in taken.values() for r in runs}
+            for figure in ("cpu", "wall"):
+                values = {name: [getattr(r, figure) for r in runs[1:]] for name, runs in taken.items()}
+                pairs = zip(values["with"], values["without"], strict=True)
+                ratios[kind, figure] = statistics.median(one / other for one, other in pairs)
+                medians = {name: statistics.median(found) for name, found in values.items()}
+                rows.append([f"{figure}, {kind}", medians["without"], medians["with"], ratios[kind, figure]])
+            bench.bar(f"the wheel's plugin is loaded, {kind}", int(loaded), "count", least=1)
+            bench.bar(f"different exit codes and outputs, {kind}", len(told) - 1, "count", most=0)
+    bench.rows(["s, a foreign suite", "without", "with", "ratio of pairs"], rows)
+    for (kind, figure), ratio in ratios.items():
+        bench.bar(f"{figure} with to without the plugin, {kind}", ratio, "ratio", most=NOISE[kind])
 
 
-def _wheel() -> tuple[str, Path]:
-    """A fresh environment with pytest, and a folder beside it with nothing but this project's built wheel."""
-    environment, built, target = WORK / "venv", WORK / "wheel", WORK / "installed"
-    for folder in (environment, built, target):
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+NOISE = {"alone": 1.08, "beside a profile": 1.15}
+"""Bounds of the ratios: the same suite without the plugin differs by as much from one half of its runs to the other."""
+
+
+def _steady(output: str) -> str:
+    """The output without pytest's line of plugins and its times."""
+    return re.sub(r"in [\d.]+s|^plugins:.*\n", "", output, flags=re.MULTILINE)
+
+
+def _wheel() -> Path:
+    """This project's wheel, built anew."""
+    built = WORK / "wheel"
+    shutil.rmtree(built, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", str(built), str(ROOT)], check=True)
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), *map(str, built.glob("*.whl"))], check=True)
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = str(environment / "bin" / "python")
-    version = subprocess.run([sys.executable, "-m", "pytest", "--version"], capture_output=True, text=True, check=True)
-    pinned = "pytest==" + version.stdout.split()[1]
-    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "-q", "install", pinned], check=True)
-    return python, target
+    return next(built.glob("*.whl"))
+
+
+def _environment(name: str, *wheels: Path) -> str:
+    """The Python of a fresh environment with pytest and the wheels; of their dependencies nothing is needed here."""
+    folder = WORK / f"environment {name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    subprocess.run([*pip, f"pytest=={version('pytest')}"], check=True)
+    for wheel in wheels:
+        subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
+    return python
 
 
 def main() -> int:

@@ -113,6 +113,17 @@ def test_the_plugin_is_one_light_module() -> None:
     assert done.stdout.strip() == "['dialtone', 'dialtone.plugin']"
 
 
+def test_nothing_is_done_for_a_test_where_none_is_a_check(tmp_path: Path) -> None:
+    """Beside a profile the plugin watches until everything is collected, and then steps aside."""
+    (tmp_path / "dialtone.toml").write_text("")
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(request):\n"
+        "    names = [n for n, _ in request.config.pluginmanager.list_name_plugin() if n.startswith('dialtone-')]\n"
+        "    assert names == ['dialtone-hooks']\n"
+    )
+    assert run(tmp_path)[0] == 0
+
+
 def test_no_option_where_there_is_no_profile(tmp_path: Path) -> None:
     """Another suite's conftest may have its own --target."""
     (tmp_path / "conftest.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--target')\n")

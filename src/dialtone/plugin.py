@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     hooks = Hooks()
     pluginmanager.register(hooks, "dialtone-hooks")
+    pluginmanager.register(Items(hooks), "dialtone-items")
     pluginmanager.register(Arming(hooks), "dialtone-arming")
     pluginmanager.import_plugin("dialtone.fixtures")
 
@@ -73,8 +74,11 @@ class Hooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Know the checks of this run; plan the round within the target's budget."""
+        """Know the checks of this run, and step aside where there is none."""
         self.session.collected(session.items)
+        if not self.session.checks:
+            for name in ("dialtone-items", "dialtone-arming"):
+                session.config.pluginmanager.unregister(name=name)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -95,53 +99,10 @@ class Hooks:
         """A worker crashed: its check is broken, and Allure would know nothing of it."""
         self.session.crashed(crashitem, report)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Turn what is raised before the check itself into its verdict: not armed, a fixture that failed."""
-        return (yield from self.session.phase(item, "setup"))
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
-        return (yield from self.session.phase(item, "call"))
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A teardown that fails is a broken check."""
-        return (yield from self.session.phase(item, "teardown"))
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the verdict into the report (as a user property: it survives xdist) and words instead of a traceback."""
-        report = yield
-        self.session.report(item, report)
-        return report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather verdicts in the controller."""
-        self.session.gathered(report)
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected is a failure that no check accounts for."""
         self.session.gathered(report)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
-        """A warning of a check may quote what the target answered."""
-        self.session.warned(warning_message, nodeid)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(
-        self, report: pytest.CollectReport | pytest.TestReport
-    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        """Show degraded, unarmed, undecided … by their own words."""
-        from dialtone.report.terminal import status
-
-        return status(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -152,6 +113,56 @@ class Hooks:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """The summary that a person can act on."""
         self.session.summarise(terminalreporter)
+
+
+class Items:
+    """What happens around every single test: unregistered as soon as it is known that none of them is a check."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Turn what is raised before the check itself into its verdict: not armed, a fixture that failed."""
+        return (yield from self._hooks.session.phase(item, "setup"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Turn what a check raises into its verdict, and keep foreign exceptions from quoting data."""
+        return (yield from self._hooks.session.phase(item, "call"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A teardown that fails is a broken check."""
+        return (yield from self._hooks.session.phase(item, "teardown"))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the verdict into the report (as a user property: it survives xdist) and words instead of a traceback."""
+        report = yield
+        self._hooks.session.report(item, report)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather verdicts in the controller."""
+        self._hooks.session.gathered(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
+        """A warning of a check may quote what the target answered."""
+        self._hooks.session.warned(warning_message, nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Show degraded, unarmed, undecided … by their own words."""
+        from dialtone.report.terminal import status
+
+        return status(report)
 
 
 class Arming:

@@ -25,12 +25,15 @@ class Verdict(StrEnum):
     @property
     def rank(self) -> int:
         """0 for ok up to 4 for critical; unknown stands above degraded because it is never ok."""
-        return list(Verdict).index(self)
+        return _RANKS[self]
 
     @property
     def is_bad(self) -> bool:
         """True for breach and critical: somebody has to be told."""
         return self in (Verdict.BREACH, Verdict.CRITICAL)
+
+
+_RANKS = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
 class Kind(StrEnum):
