@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.sandbox.conftest import command, leftovers
 
-from dialtone.sandbox import ATTACH_VARIABLE, Sandbox
+from dialtone.sandbox import ATTACH_VARIABLE, Sandbox, SandboxError
 from dialtone.sandbox import campaign as campaigns
 from dialtone.sandbox.commands import add_parser
 from dialtone.sandbox.matrix import Claims, Defect, Outcome
@@ -26,79 +26,96 @@ def run(*arguments: str) -> int:
     return int(parsed.run(parsed))
 
 
-@pytest.fixture
-def resident(root: Path) -> Iterator[Sandbox]:
-    """A resident sandbox with small parts."""
-    with Sandbox.begin(command(), standins=command(), resident=True).wait() as started:
-        yield started
-
-
 def _secrets(sandbox: Sandbox) -> list[str]:
     hidden = ("_KEY", "_SECRET", "_TOKEN", "DATABASE_URL")
     return [value for name, value in sandbox.env.items() if name.endswith(hidden)]
 
 
-def test_status_run_and_down(
-    resident: Sandbox, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """One is listed with its addresses, lends its environment to a command, and is taken down from outside."""
-    assert run("sandbox", "status") == 0
-    printed = capfd.readouterr().out
-    assert f"{resident.run_id}: resident, up for" in printed
-    assert resident.env["SANDBOX_BASE_URL"] in printed
-    assert not [secret for secret in _secrets(resident) if secret in printed]
-
-    monkeypatch.setenv(ATTACH_VARIABLE, str(resident.state_file))
-    script = "import os, sys; print(os.environ['SANDBOX_BASE_URL']); sys.exit(7)"
-    assert run("sandbox", "run", "--", sys.executable, "-c", script) == 7
-    assert capfd.readouterr().out.strip() == resident.env["SANDBOX_BASE_URL"]
-    assert run("sandbox", "run", "--", "no-such-command") == 127
-    assert run("sandbox", "run") == 2
-    assert "which command?" in capfd.readouterr().err
-    monkeypatch.delenv(ATTACH_VARIABLE)
-
-    ports = resident.ports
-    assert run("sandbox", "down") == 0
-    assert capfd.readouterr().out.strip() == f"took down {resident.run_id}"
-    assert leftovers(resident.run_id, root, ports) == []
-    for action, said in (("status", "no sandbox runs"), ("down", "no resident sandbox runs"), ("sweep", "nothing was")):
-        assert run("sandbox", action) == 0
-        assert said in capfd.readouterr().out
-
-
-def test_up_holds_until_it_is_interrupted(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It prints where everything is and how to use it, no secret; Ctrl-C takes the sandbox down."""
+@pytest.fixture
+def up(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sandbox], None]], Sandbox]:
+    """`dialtone sandbox up` with small parts, which does something while it is up."""
     begin, started = Sandbox.begin, []
 
     def with_small_parts(**options: Any) -> Sandbox:
         started.append(begin(command(), standins=command(), resident=options["resident"]))
         return started[0]
 
-    def interrupted() -> None:
-        secrets.extend(_secrets(started[0]))
+    def hold(meanwhile: Callable[[Sandbox], None]) -> Sandbox:
+        monkeypatch.setattr("dialtone.sandbox.commands._pause", lambda: meanwhile(started[0]))
+        assert run("sandbox", "up") == 0
+        return started[0]
+
+    monkeypatch.setattr(Sandbox, "begin", with_small_parts)
+    monkeypatch.setattr("dialtone.sandbox.commands.signal.signal", lambda *_: None)
+    return hold
+
+
+def test_up_and_what_can_be_done_meanwhile(
+    up: Callable[[Callable[[Sandbox], None]], Sandbox],
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It is listed, lends its environment to commands, and is taken down from outside; no secret is printed."""
+    secrets: list[str] = []
+    ports: dict[str, int] = {}
+    printed: list[str] = []
+
+    def said() -> str:
+        out, err = capfd.readouterr()
+        printed.append(out + err)
+        return out + err
+
+    def meanwhile(sandbox: Sandbox) -> None:
+        secrets.extend(_secrets(sandbox))
+        ports.update(sandbox.ports)
+        base_url = sandbox.env["SANDBOX_BASE_URL"]
+        assert f"export {ATTACH_VARIABLE}={sandbox.state_file}" in said()
+        assert run("sandbox", "status") == 0
+        assert f"{sandbox.run_id}: resident, up for" in said()
+        assert base_url in printed[-1]
+        with monkeypatch.context() as attached:
+            attached.setenv(ATTACH_VARIABLE, str(sandbox.state_file))
+            script = "import os, sys; print(os.environ['SANDBOX_BASE_URL']); sys.exit(7)"
+            assert run("sandbox", "run", "--", sys.executable, "-c", script) == 7
+            assert said().strip() == base_url
+            assert run("sandbox", "run", "--", "no-such-command") == 127
+            assert run("sandbox", "run") == 2
+            assert "which command?" in said()
+        assert run("sandbox", "down") == 0
+        assert said().strip() == f"took down {sandbox.run_id}"
+        assert leftovers(sandbox.run_id, root, ports) == []
+
+    up(meanwhile)
+    for action, word in (("status", "no sandbox runs"), ("down", "no resident sandbox runs"), ("sweep", "nothing was")):
+        assert run("sandbox", action) == 0
+        assert word in said()
+    assert len(secrets) > 10
+    assert not [secret for secret in secrets if secret in "".join(printed)]
+
+
+def test_up_ends_with_an_interrupt(
+    up: Callable[[Callable[[Sandbox], None]], Sandbox], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C takes the sandbox down."""
+
+    def interrupted(_: Sandbox) -> None:
         raise KeyboardInterrupt
 
-    secrets: list[str] = []
-    monkeypatch.setattr(Sandbox, "begin", with_small_parts)
-    monkeypatch.setattr("dialtone.sandbox.commands._pause", interrupted)
-    monkeypatch.setattr("dialtone.sandbox.commands.signal.signal", lambda *_: None)
-    assert run("sandbox", "up") == 0
-    printed = capsys.readouterr()
-    assert f"export {ATTACH_VARIABLE}={started[0].state_file}" in printed.out
-    assert "taking the sandbox down" in printed.err
-    assert len(secrets) > 10
-    assert not [secret for secret in secrets if secret in printed.out + printed.err]
-    assert leftovers(started[0].run_id, root, {}) == []
+    sandbox = up(interrupted)
+    assert "taking the sandbox down" in capsys.readouterr().err
+    assert leftovers(sandbox.run_id, root, {}) == []
 
 
-def test_up_says_why_it_cannot(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A start that fails is one message and exit code 1."""
-    begin = Sandbox.begin
-    monkeypatch.setattr(Sandbox, "begin", lambda **options: begin(**{**options, "standins": ["no-such-command"]}))
+
+    def begin(**_: Any) -> Sandbox:
+        raise SandboxError("the sandbox did not start: no room")
+
+    monkeypatch.setattr(Sandbox, "begin", begin)
     assert run("sandbox", "up") == 1
-    assert "standins cannot be started" in capsys.readouterr().err
+    assert capsys.readouterr().err == "the sandbox did not start: no room\n"
 
 
 @pytest.fixture
