@@ -18,6 +18,7 @@ LAYERS: list[list[str]] = [
     ["plugin"],
     ["fixtures"],
     ["session"],
+    ["runbook"],
     ["environment", "outcome", "report", "side_channels", "drill"],
     ["sandbox"],
     ["probes", "standins"],
