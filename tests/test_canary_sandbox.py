@@ -98,9 +98,9 @@ def run(sandbox: Sandbox, profile: Path, out: Path, *options: str) -> tuple[int,
     (out.parent / "crasher.py").write_text(CRASHER)
     loud = "-vv -l --showlocals --tb=long -rA --log-file-level=DEBUG -p no:cacheprovider -p no:hypothesispytest".split()
     files = [f"--junitxml={out / 'junit.xml'}", f"--alluredir={out / 'allure'}", f"--log-file={out / 'run.log'}"]
+    words = [sys.executable, "-m", "pytest", "checks", "--target=sandbox", f"--verdicts={out / 'verdicts.json'}", "-n2"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "checks", "--target=sandbox", f"--verdicts={out / 'verdicts.json'}", "-n2"]
-        + [*loud, *files, "-p", "no:randomly", "-p", "no:syrupy", "-o", "junit_logging=all", *options],
+        [*words, *loud, *files, "-p", "no:randomly", "-p", "no:syrupy", "-o", "junit_logging=all", *options],
         cwd=ROOT,
         env={
             **os.environ,
