@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from dialtone import check, expect, pick, undecided
+from dialtone import check, each, expect, pick, undecided
 
 
 @check(
@@ -13,7 +11,7 @@ from dialtone import check, expect, pick, undecided
     catches={"stripe": ["stripe-balance-503"]},
     requests=0,
 )
-@pytest.mark.parametrize("provider", ["stripe", "retell", "telnyx", "google", "upstash"])
+@each("providers", "provider", ["stripe", "retell", "telnyx", "google", "upstash"])
 def test_provider_answers(provider, ask):
     """The provider's cheapest read answers; a refusal of our own credential says nothing about it."""
     expect(ask(provider)).status(200)

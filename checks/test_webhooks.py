@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from dialtone import check, eventually, expect, fail, ok, undecided
+from dialtone import check, each, eventually, expect, fail, ok, undecided
 from dialtone.assertions import refusal
 from dialtone.verdict import Refused
 
 WEBHOOKS = ["stripe", "retell", "telnyx_voice", "telnyx_sms"]
-every_webhook = pytest.mark.parametrize("name", WEBHOOKS)
+every_webhook = each("webhooks", "name", WEBHOOKS)
 
 
 def _accepted(hook, answer, what="a genuine event"):

@@ -32,6 +32,7 @@ class Environment:
         self._sandbox: Sandbox | None = None
         self._target: Target | None = None
         self._foreseen = False
+        self._names: dict[str, list[str]] = {}
         self._named = False
 
     @property
@@ -104,6 +105,14 @@ class Environment:
         if self._named:
             os.environ.pop(STATE, None)
             self._named = False
+
+    def names(self, table: str) -> list[str]:
+        """The names under a table of the target's profile, before anything is opened."""
+        from dialtone.target.load import names
+
+        if table not in self._names:
+            self._names[table] = names(self._path, self._name, table)
+        return self._names[table]
 
     @property
     def _name(self) -> str:

@@ -70,6 +70,14 @@ def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ())
     return _mark(Meta(runbook, Severity(severity), Effect.DISRUPTS, (), tuple(needs), experiment=True))
 
 
+def each(table: str, argument: str, known: Sequence[str]) -> pytest.MarkDecorator:
+    """Run a check once for every entry of a table of the profile, given as `argument`.
+
+    `known` are the names that the suite itself speaks of: they are cases in any profile, unarmed where it lacks them.
+    """
+    return pytest.mark.dialtone_each(table, argument, tuple(known))
+
+
 def _mark(meta: Meta) -> Callable[[F], F]:
     def mark(function: F) -> F:
         marked: F = pytest.mark.dialtone(meta)(function)

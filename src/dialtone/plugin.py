@@ -65,7 +65,15 @@ class Hooks:
         from dialtone.session import SESSION, Session
 
         config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
+        config.addinivalue_line("markers", "dialtone_each(table, argument, known): a case for each (set by @each)")
         self.session = config.stash[SESSION] = Session(config)
+
+    @pytest.hookimpl
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A case for each entry of a table of the profile."""
+        for mark in metafunc.definition.iter_markers("dialtone_each"):
+            table, argument, known = mark.args
+            metafunc.parametrize(argument, list(dict.fromkeys([*known, *self.session.environment.names(table)])))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

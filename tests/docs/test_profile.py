@@ -116,8 +116,10 @@ def test_examples_are_valid(anchor: str) -> None:
         required |= {"witnesses": example(told["witnesses"]), "credentials": {"database_url": "A", "bypass": "B"}}
     for key, row in told.items():
         table = {**required, key: example(row)}
-        if anchor == "webhooks-effects" and "sql" not in table:
+        if anchor == "webhooks-effects" and not {"sql", "route"} & set(table):
             table["provider"] = "courier"
+        if "route" in table and anchor == "webhooks-effects":
+            table["contains"] = "{{object_id}}"
         TABLES[anchor].model_validate(table)
 
 
@@ -147,8 +149,8 @@ NAMES = {
 }
 LISTS = {
     "webhooks": r"WEBHOOKS = (\[.*?\])",
-    "providers": r"""parametrize\("provider", (\[.*?\])""",
-    "pages": r"""parametrize\("page", (\[.*?\])""",
+    "providers": r"""each\("providers", "provider", (\[.*?\])""",
+    "pages": r"""(?:each\("pages", |parametrize\()"page", (\[.*?\])""",
 }
 
 

@@ -125,7 +125,7 @@ def test_database_rows_and_tenants(play: Callable[..., Outcome], database: dict[
     outcome = play("tenants", database)
     assert outcome.are("ok") == armed_until("tenants"), outcome.told("undecided", "breach", "critical", "broken")
     assert named("Decided", "tenants") <= outcome.are("ok")
-    effects = outcome.checks["webhook_acceptance_has_its_effect[stripe]"]["reason"]
+    effects = outcome.checks["webhook_acceptance_has_its_effect[orders]"]["reason"]
     assert "parcel stored" in effects
     assert "courier told" in effects
     with psycopg.connect(database["application"]) as connection:
@@ -136,7 +136,7 @@ def test_database_rows_and_tenants(play: Callable[..., Outcome], database: dict[
 def test_a_parcel_that_is_not_sent_is_found(play: Callable[..., Outcome]) -> None:
     """The checks that this profile arms can fail: an application that tells no courier accepts without effect."""
     outcome = play("webhooks", None, "checks/test_webhooks.py::test_webhook_acceptance_has_its_effect", courier=False)
-    assert outcome.are("critical") == {"webhook_acceptance_has_its_effect[stripe]"}
+    assert outcome.are("critical") == {"webhook_acceptance_has_its_effect[orders]"}
     assert "not courier told" in outcome.told("critical")
     assert outcome.exit_code == 1
 

@@ -82,8 +82,11 @@ class Hook:
             self.spec.method,
             self.spec.route,
             content=event.body if body is None else body,
-            headers={"content-type": self.spec.content_type, **marks},
+            headers={"content-type": self.spec.content_type, **self._named(event), **marks},
         )
+
+    def _named(self, event: Event) -> dict[str, str]:
+        return {name: template.fill(text, event.values) for name, text in self.spec.headers.items()}
 
     def accepted(self, answer: Answer) -> bool:
         """Whether the provider would call this delivery a success."""
@@ -115,7 +118,10 @@ class Hook:
             return int(
                 self._database().value(effect.sql, {k.replace(".", "_"): v for k, v in event.values.items()}) or 0
             )
-        path = template.fill(effect.path or "*", event.values)
         contains = template.fill(effect.contains, event.values) if effect.contains else None
+        if effect.route is not None:
+            answer = self._http.request("GET", template.fill(effect.route, event.values))
+            return answer.text().count(contains or "") if answer.ok else 0
+        path = template.fill(effect.path or "*", event.values)
         found = self._journal().requests(provider=effect.provider, path=path, contains=contains)
         return sum(1 for r in found if r["accepted"])

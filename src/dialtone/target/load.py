@@ -96,6 +96,16 @@ def sandbox_options(path: Path, name: str) -> dict[str, Any]:
     return {"app": table.get("app") or None, "webhooks": routes}
 
 
+def names(path: Path, target: str, table: str) -> list[str]:
+    """The names under a table of a target, from the file alone; none where it cannot be read, which is told later."""
+    try:
+        file = read(path)
+    except ProfileError:
+        return []
+    entries = _merge(file.defaults, file.target.get(target, {})).get(table, {})
+    return list(entries) if isinstance(entries, dict) else []
+
+
 def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True) -> Profile:
     missing: list[tuple[str, str]] = []
     try:

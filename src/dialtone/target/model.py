@@ -108,18 +108,24 @@ class ClientAddress(Part):
 
 
 class EffectOf(Part):
-    """One effect of an accepted event: a row (`sql` counts it) or an outgoing call (in the stand-ins' journal)."""
+    """One effect of an accepted event.
+
+    A row (`sql` counts it), an outgoing call (in the stand-ins' journal), or what the target itself tells at `route`.
+    """
 
     what: Text
     sql: str | None = None
+    route: str | None = Field(default=None, description="path of the target whose answer holds `contains`")
     provider: str | None = None
     path: str | None = None
     contains: str | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> EffectOf:
-        if (self.sql is None) == (self.provider is None):
-            raise ValueError("name either sql (counts rows) or provider (an outgoing call in the journal)")
+        if [self.sql, self.provider, self.route].count(None) != 2:
+            raise ValueError("name one of sql (counts rows), provider (an outgoing call in the journal) and route")
+        if self.route and not self.contains:
+            raise ValueError("route needs contains: a text that the answer holds when the effect is there")
         return self
 
 
@@ -140,6 +146,7 @@ class Webhook(Part):
     accepts_from: int = 200
     accepts_to: int = 299
     refuses: list[int] = [400, 401, 403]
+    headers: dict[str, str] = Field(default={}, description="further headers of an event, as templates")
     genuine: str | None = None
     harmless: str | None = None
     stop: str | None = None
@@ -263,7 +270,9 @@ class Profile(Part):
     fields: dict[str, str] = Field(default={}, description="names of fields in the target's JSON answers")
     security_headers: dict[str, str] = Field(default={}, description="header -> regular expression of its value")
     requests: dict[str, str] = Field(default={}, description="bodies of requests that checks send, as templates")
-    values: dict[str, str] = Field(default={}, description="further values for templates and SQL")
+    values: dict[str, str | bool | int | float] = Field(
+        default={}, description="further values for checks, templates and SQL"
+    )
     objectives: dict[str, ObjectiveTable] = {}
     webhooks: dict[str, Webhook] = {}
     providers: dict[str, Provider] = {}

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dialtone.objective import Objective
 from dialtone.target.model import Journal, Page, Profile, Provider, RateLimit, Webhook
@@ -58,9 +58,9 @@ class Target:
         found: str = self._entry("routes", self.profile.routes, name)
         return found
 
-    def value(self, name: str) -> str:
-        """A further value of the profile."""
-        found: str = self._entry("values", self.profile.values, name)
+    def value(self, name: str) -> Any:
+        """A further value of the profile: text, a number, true or false."""
+        found: Any = self._entry("values", self.profile.values, name)
         return found
 
     def query(self, name: str) -> str:
