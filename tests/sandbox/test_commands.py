@@ -130,7 +130,7 @@ def matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return Outcome({"defects": entries, "never_red": []}, ["c is caught by nobody: c"] if "c" in names else [])
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(campaigns, "known_defects", lambda: defects)
+    monkeypatch.setattr(campaigns, "known_defects", lambda *_: defects)
     monkeypatch.setattr(campaigns, "known_claims", lambda *_: [Claims("t", "t", ("a", "b", "c"))])
     monkeypatch.setattr("dialtone.sandbox.rounds.Campaign.run", made_up)
     return chosen

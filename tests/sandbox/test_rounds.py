@@ -267,21 +267,33 @@ def test_defect_of_the_database_is_held_and_undone(tmp_path: Path, monkeypatch: 
     """It is there while its process lives; one that cannot be applied is the round's failure, in its own words."""
     script = tmp_path / "hold.py"
     script.write_text(HOLD)
-    monkeypatch.setattr(campaigns, "_DEFECTS_COMMAND", (sys.executable, str(script)))
+    holder = (sys.executable, str(script))
     _fake_pytest(tmp_path, monkeypatch, NO_VERDICTS)
     sandbox: Any = FakeSandbox(tmp_path)
-    assert run_round(sandbox, Defect("one", "", "hold"), [], tmp_path).failure == ""
+    assert run_round(sandbox, Defect("one", "", "hold", holder=holder), [], tmp_path).failure == ""
     assert (tmp_path / "hold.py.undone").exists()
     assert sandbox.switched == [[], []]
-    failed = run_round(sandbox, Defect("two", "", "hold"), [], tmp_path)
+    failed = run_round(sandbox, Defect("two", "", "hold", holder=holder), [], tmp_path)
     assert failed.failure == "the defect cannot be applied: no such table"
 
 
-def test_application_that_lists_no_defects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_application_that_lists_no_defects() -> None:
     """Its last words are the reason."""
-    monkeypatch.setattr(campaigns, "_DEFECTS_COMMAND", (sys.executable, "-c", "raise SystemExit('no such module')"))
+    silent = [sys.executable, "-c", "raise SystemExit('no such module')"]
     with pytest.raises(CampaignError, match="the application does not list its defects: no such module"):
-        campaigns.known_defects()
+        campaigns.known_defects(silent)
+    with pytest.raises(CampaignError, match="lists its defects wrongly"):
+        campaigns.known_defects([sys.executable, "-c", "print('[1]')"])
+
+
+def test_defects_of_an_application_of_ones_own() -> None:
+    """Its own count, and those of the stand-ins that a check claims; none of the application in the suite does."""
+    lister = ["{python}", "-c", """print('{"late": {"what": "It is late."}}')"""]
+    found = campaigns.known_defects(lister, {"stripe-balance-503", "late", "page-500"})
+    assert list(found) == ["late", "stripe-balance-503"]
+    assert found["late"].holder == (sys.executable, *lister[1:])
+    assert list(campaigns.known_defects([], {"page-500"})) == []
+    assert "page-500" in campaigns.known_defects()
 
 
 def test_target_named_in_the_arguments() -> None:

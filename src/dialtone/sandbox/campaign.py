@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox
+from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, filled
 from dialtone.sandbox.environment import inherited
 from dialtone.sandbox.isolation import Identity, before_exec
 from dialtone.sandbox.matrix import Claims, Defect, Round
@@ -39,18 +39,35 @@ class CampaignError(RuntimeError):
     """The rounds cannot be run; the message says why."""
 
 
-def known_defects() -> dict[str, Defect]:
-    """All defects of the application and of the stand-ins."""
+def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = ()) -> dict[str, Defect]:
+    """All defects of the application and of the stand-ins.
+
+    `app` is the command that lists those of an application of one's own: then the stand-ins' count as far as they are
+    `claimed` by a check, since nobody needs all stand-ins. Without it they are those of the application in the suite.
+    """
     from dialtone.standins.defects import DEFECTS
 
-    done = subprocess.run(_DEFECTS_COMMAND, capture_output=True, text=True, check=False, env=inherited(), timeout=60)
-    if done.returncode != 0:
-        raise CampaignError(f"the application does not list its defects: {_last(done.stderr)}")
-    own = json.loads(done.stdout)
-    twice = sorted(set(own) & set(DEFECTS))
+    others = DEFECTS if app is None else {name: e for name, e in DEFECTS.items() if name in claimed}
+    command = filled(_DEFECTS_COMMAND if app is None else app)
+    own = _listed(command) if command else {}
+    twice = sorted(set(own) & set(others))
     if twice:
         raise CampaignError(f"declared by the application and by a stand-in: {', '.join(twice)}")
-    return Defect.read({**own, **DEFECTS})
+    return {**Defect.read(own, command or ()), **Defect.read(others)}
+
+
+def _listed(command: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What the command prints: a JSON object of defects, by id, each with `what` in words."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=inherited(), timeout=60)
+        listed = json.loads(done.stdout) if done.returncode == 0 else None
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise CampaignError(f"the application does not list its defects: {error}") from error
+    if done.returncode != 0:
+        raise CampaignError(f"the application does not list its defects: {_last(done.stderr)}")
+    if not isinstance(listed, dict) or not all(isinstance(e, dict) and e.get("what") for e in listed.values()):
+        raise CampaignError('the application lists its defects wrongly: {"ID": {"what": "in words"}} is needed')
+    return listed
 
 
 def known_claims(arguments: Sequence[str], folder: Path) -> list[Claims]:
@@ -122,7 +139,7 @@ class _Held:
     def __init__(self, sandbox: Sandbox, defect: Defect) -> None:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(
-            [*_DEFECTS_COMMAND, "--hold", defect.id],
+            [*defect.holder, "--hold", defect.id],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,

@@ -17,7 +17,7 @@ from typing import Any
 
 from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
-from dialtone.sandbox.profile import named_target, sandbox_options
+from dialtone.sandbox.profile import app_defects, named_target, sandbox_options
 
 JOBS = min(5, (os.cpu_count() or 1) + 1)
 """Rounds of the defect matrix at a time, each with a sandbox: half of a round is waiting."""
@@ -171,7 +171,8 @@ def _defects(args: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         arguments = args.pytest or list(CHECKS)
-        defects, claims = known_defects(), known_claims(arguments, folder)
+        claims = known_claims(arguments, folder)
+        defects = known_defects(app_defects(named_target(arguments)), {name for c in claims for name in c.catches})
         unknown = sorted(set(args.only) - set(defects))
         if unknown:
             _tell(f"no such defect: {', '.join(unknown)}; there are {', '.join(sorted(defects))}")

@@ -67,7 +67,7 @@ class Sandbox:
         (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
         take down.
         """
-        commands = {"app": _filled(app), "standins": _filled(standins)}
+        commands = {"app": filled(app), "standins": filled(standins)}
         try:
             holder = _Holder({**commands, "webhooks": dict(webhooks or {}), "resident": resident})
         except OSError as error:
@@ -167,7 +167,8 @@ class Sandbox:
         self.stop()
 
 
-def _filled(command: Sequence[str] | None) -> list[str] | None:
+def filled(command: Sequence[str] | None) -> list[str] | None:
+    """The command with this Python in place of `{python}`."""
     return [word.replace("{python}", sys.executable) for word in command] if command else None
 
 

@@ -18,17 +18,21 @@ MOST_CASCADES = 8
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (applied to the database)."""
+    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (`holder` applies it to the database)."""
 
     id: str
     what: str
     how: str = "switch"
     cascade: bool = False
+    holder: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Defect]:
-        """Defects from their declared form {id: {"what", "area", "how", "cascade"}}."""
-        return {i: cls(i, e["what"], e.get("how", "switch"), bool(e.get("cascade"))) for i, e in entries.items()}
+    def read(cls, entries: Mapping[str, Mapping[str, Any]], holder: Sequence[str] = ()) -> dict[str, Defect]:
+        """Defects from their declared form {id: {"what", "area", "how", "cascade"}}; `holder --hold ID` holds one."""
+        return {
+            i: cls(i, e["what"], e.get("how", "switch"), bool(e.get("cascade")), tuple(holder))
+            for i, e in entries.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

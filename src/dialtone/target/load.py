@@ -106,6 +106,13 @@ def names(path: Path, target: str, table: str) -> list[str]:
     return list(entries) if isinstance(entries, dict) else []
 
 
+def app_defects(path: Path, name: str) -> list[str] | None:
+    """The command that lists the defects of a target's own application; None where it has none of its own."""
+    file = read(path)
+    table = _merge(file.defaults, file.target.get(name, {}))
+    return list(table.get("app_defects", ())) if table.get("app") else None
+
+
 def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True) -> Profile:
     missing: list[tuple[str, str]] = []
     try:

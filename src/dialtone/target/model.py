@@ -289,6 +289,7 @@ class Profile(Part):
     optional_credentials: list[str] = []
     shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
     app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
+    app_defects: list[str] = Field(default=[], description="command that lists the defects of `app`, and holds one")
 
     @field_validator("base_url", "tls_url", "plain_url")
     @classmethod
