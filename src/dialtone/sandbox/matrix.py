@@ -18,7 +18,7 @@ MOST_CASCADES = 8
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (`holder` applies it to the database)."""
+    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (in the database, by `holder`)."""
 
     id: str
     what: str
