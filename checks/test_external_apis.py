@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialtone import check, each, expect, pick, undecided
+from dialtone import check, degraded, each, expect, fail, note, ok, pick, undecided
 
 
 @check(
@@ -36,3 +36,21 @@ def test_telnyx_deliveries_succeed(target, ask, objective):
     known = [d for d in pick(answer.json(), "data") or [] if d.get("status") in ("delivered", "failed")]
     failed = sum(d["status"] == "failed" for d in known)
     objective.rate(failed, len(known), what="webhook deliveries that failed")
+
+
+@check(severity="P3", runbook="external-apis", catches=["status-page-incident"], needs=["providers"], requests=0)
+def test_providers_report_no_incident(status_pages):
+    """No provider tells of an outage on its own status page: known before anyone searches."""
+    told = {name: status_pages.of(name) for name in status_pages.named()}
+    understood = {name: status for name, status in told.items() if status.level is not None}
+    for name in told.keys() - understood.keys():
+        note(f"status page of {name}", told[name].reason)
+    if not understood:
+        undecided("no status page could be read" if told else "the profile names no status page")
+    outages = [status.words(name) for name, status in understood.items() if status.level.name == "MAJOR"]
+    if outages:
+        fail("; ".join(outages), value=len(outages), unit="count")
+    lesser = [status.words(name) for name, status in understood.items() if status.level.name != "OK"]
+    if lesser:
+        degraded("; ".join(lesser), value=len(lesser), unit="count")
+    ok(f"{len(understood)} of {len(told)} status pages read: no outage", value=0, unit="count")

@@ -19,6 +19,7 @@ _HOME = {
     "check": "dialtone.judging",
     "each": "dialtone.judging",
     "experiment": "dialtone.judging",
+    "degraded": "dialtone.judging",
     "fail": "dialtone.judging",
     "ok": "dialtone.judging",
     "undecided": "dialtone.judging",

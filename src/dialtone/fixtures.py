@@ -1,6 +1,7 @@
 """What a check may ask for.
 
-`target`, `http`, `objective`, `sampler`, `db`, `tenant`, `tenants`, `hook`, `journal`, `ask`, `run`: each is made at
+`target`, `http`, `objective`, `sampler`, `db`, `tenant`, `tenants`, `hook`, `journal`, `ask`,
+`status_pages`, `run`: each is made at
 the moment of asking and gone after the check; connections to the database and the identity of the run belong to the
 process.
 """
@@ -8,11 +9,12 @@ process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dialtone.judging import Meta
+from dialtone.judging import Meta, running
 from dialtone.judging import judge as judge_finding
 from dialtone.objective import Objective
 from dialtone.session import SESSION, meta_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from dialtone.probes.journal import Journal
     from dialtone.probes.reach import Reach
     from dialtone.probes.sampler import Sampler
+    from dialtone.probes.status_page import StatusPages
     from dialtone.probes.synthetic import Run, Tenants
     from dialtone.probes.webhook import Hook
     from dialtone.target import Target
@@ -228,11 +231,23 @@ def hook(request: pytest.FixtureRequest, target: Target, http: Caller, run: Run)
 
 
 @pytest.fixture(scope="session")
-def ask(target: Target, reach: Reach) -> Callable[..., Answer]:
+def status_pages(target: Target) -> StatusPages:
+    """What the providers say of themselves on their status pages."""
+    from dialtone.probes.status_page import StatusPages
+
+    return StatusPages(target)
+
+
+@pytest.fixture(scope="session")
+def ask(target: Target, reach: Reach, status_pages: StatusPages) -> Callable[..., Answer]:
     """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it."""
     from dialtone.probes.provider import ask
 
-    return lambda name, path=None: ask(target, reach, name, path)
+    def read(name: str, path: str | None = None) -> Answer:
+        running().explanations[name] = partial(status_pages.explanation, name)
+        return ask(target, reach, name, path)
+
+    return read
 
 
 @pytest.fixture

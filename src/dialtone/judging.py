@@ -94,6 +94,8 @@ class Record:
     findings: list[Finding] = field(default_factory=list)
     exchanges: list[Callable[[], Mapping[str, Any]]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
 
     def worst(self) -> Finding:
         """The finding that is the check's verdict; a check without one is broken."""
@@ -129,6 +131,11 @@ def _again(kind: type[Judged], finding: Finding) -> Judged:
 def ok(reason: str, *, value: float | None = None, unit: str | None = None, **evidence: Any) -> Finding:
     """Judge: what had to be true is true."""
     return judge(Finding(Verdict.OK, reason, value=value, unit=unit, evidence=evidence))
+
+
+def degraded(reason: str, *, value: float | None = None, unit: str | None = None, **evidence: Any) -> Finding:
+    """Judge: what had to be true is true, but not as well as it should be."""
+    return judge(Finding(Verdict.DEGRADED, reason, value=value, unit=unit, evidence=evidence))
 
 
 def fail(reason: str, *, value: float | None = None, unit: str | None = None, **evidence: Any) -> NoReturn:

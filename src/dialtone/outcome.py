@@ -10,6 +10,7 @@ from __future__ import annotations
 import linecache
 import os
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
             record.findings.append(error.finding)
         if isinstance(error, Unknown):
             return _skip(f"{error.finding.kind}: {error.finding.reason}")
-        return _clean(error.finding)
+        return _clean(_explained(record, error.finding))
     if isinstance(error, DatabaseFailure):
         refused = error.kind in (DatabaseTrouble.REFUSED, DatabaseTrouble.DENIED)
         return _unknown(record, Kind.REFUSED if refused else Kind.UNDECIDED, error.reason)
@@ -59,7 +60,7 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
         verdict = Verdict.CRITICAL if record.meta.severity is Severity.P0 else Verdict.BREACH
         finding = Finding(verdict, said)
         record.findings.append(finding)
-        return _clean(finding)
+        return _clean(_explained(record, finding))
     reason = f"{type(error).__name__}{_own_words(error)} at {record.notes['at']}"
     record.findings.append(Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0))
     return Broken(reason)
@@ -78,6 +79,22 @@ def _clean(finding: Finding) -> Bad:
     error = Bad(finding)
     error.args = (secrets.scrub(finding.reason),)
     return error
+
+
+def _explained(record: Record, finding: Finding) -> Finding:
+    """The finding with what explains it, such as an incident that a provider reports; its verdict stays as it is."""
+    told = []
+    for explain in record.explanations.values():
+        try:
+            told.append(explain())
+        except Exception:  # noqa: BLE001, S112 - an explanation that fails is none
+            continue
+    words = [text for text in told if text]
+    if not words:
+        return finding
+    explained = replace(finding, reason="; ".join([finding.reason, *words]))
+    record.findings[record.findings.index(finding)] = explained
+    return explained
 
 
 def _own_words(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from base64 import b64encode
 from urllib.parse import urljoin
 
 from dialtone.assertions import describe, refusal
-from dialtone.http import Answer, Client, Limits
+from dialtone.http import Answer, Client, Limits, shared_context
 from dialtone.judging import running
 from dialtone.probes.caller import AGENT
 from dialtone.probes.reach import Reach
@@ -26,7 +26,8 @@ def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Ans
         raise Unarmed(f"the profile has no providers.{name}.probe")
     times = target.profile.timeouts
     limits = Limits(times.connect, times.read, times.total, times.max_body)
-    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}) as client:
+    context = shared_context(target.profile.ca_file)
+    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context) as client:
         headers = {**provider.headers, **_authority(target, provider, client, name)}
         answer = client.send(
             provider.method, urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/")), headers=headers
@@ -46,7 +47,8 @@ def access_token(target: Target, name: str) -> str:
         raise Unarmed(f"the profile has no providers.{name}.credential")
     times = target.profile.timeouts
     limits = Limits(times.connect, times.read, times.total, times.max_body)
-    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}) as client:
+    context = shared_context(target.profile.ca_file)
+    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context) as client:
         return _access_token(target, provider, client, name, target.secret(provider.credential))
 
 

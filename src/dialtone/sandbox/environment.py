@@ -16,7 +16,10 @@ from dialtone.sandbox.ports import free_ports
 from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, Cluster
 
 APPLICATION_PORTS = ("edge", "tls", "plain")
-STANDINS = ("stripe", "retell", "telnyx", "google_oauth", "google", "upstash", "slack", "sentry", "smtp", "journal")
+STANDINS = (
+    *("stripe", "retell", "telnyx", "google_oauth", "google", "upstash"),
+    *("slack", "sentry", "smtp", "status_pages", "journal"),
+)
 PORT_NAMES = ("postgres", *APPLICATION_PORTS, *STANDINS)
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 _INHERITED_FAMILIES = ("PYTHON", "LC_")

@@ -23,6 +23,7 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "slack": ("slack_path",),
     "sentry": ("sentry_key",),
     "smtp": (),
+    "status_pages": (),
     "journal": ("journal_token",),
 }
 """The listeners there can be, and the secrets without which each could not tell a right caller from a wrong one."""

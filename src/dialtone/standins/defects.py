@@ -37,6 +37,12 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "status-page-incident": {
+        "what": "Telnyx' status page tells of a major outage of its calls, begun 47 minutes ago",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
 }
 """Every defect of the stand-ins by id."""
 

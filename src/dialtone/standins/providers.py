@@ -74,6 +74,12 @@ def _sentry(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]
     return [Sentry(config.secrets["sentry_key"])]
 
 
+def _status_pages(_config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.status_pages import StatusPages
+
+    return [StatusPages(switches, clock)]
+
+
 _BUILDERS: Mapping[str, Builder] = {
     "stripe": _stripe,
     "retell": _retell,
@@ -82,4 +88,5 @@ _BUILDERS: Mapping[str, Builder] = {
     "upstash": _upstash,
     "slack": _slack,
     "sentry": _sentry,
+    "status_pages": _status_pages,
 }

@@ -169,6 +169,7 @@ class Provider(Part):
     deliveries: str | None = Field(default=None, description="path of the provider's own record of deliveries")
     endpoints: str | None = Field(default=None, description="path of the provider's list of webhook endpoints")
     status_page: str | None = None
+    status_components: list[str] = Field(default=[], description="the components of its status page that matter here")
 
 
 class RateLimit(Part):
