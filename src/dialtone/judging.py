@@ -22,7 +22,11 @@ Proof = Literal["signed", "triggered", "observed"]
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """The declaration of a check. `requests` is how many requests it sends to the target at most, samples apart."""
+    """The declaration of a check.
+
+    `requests` is how many requests it sends to the target at most, samples apart; `reads` how many it sends to each
+    provider that it needs.
+    """
 
     runbook: str
     severity: Severity = Severity.P2
@@ -34,6 +38,7 @@ class Meta:
     samples: bool = False
     proof: Proof | None = None
     experiment: bool = False
+    reads: int = 1
 
     def claims(self, case: str | None) -> Sequence[str]:
         """The defects that the check (or the case of it) claims to turn red for."""
@@ -53,16 +58,17 @@ def check(
     requests: int = 3,
     samples: bool = False,
     proof: Proof | None = None,
+    reads: int = 1,
 ) -> Callable[[F], F]:
     """Declare a test function as a check.
 
     `runbook` is the anchor of its section, `catches` the defects it is there to catch (a mapping from case to defects
     for a parametrised one), `needs` the settings without which it is not armed (`routes.health`, `database`, …),
     `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
-    requests than `requests`.
+    requests than `requests`, `reads` how often it reads a provider that it needs.
     """
-    meta = Meta(runbook, Severity(severity), Effect(effect), catches, tuple(needs), objective, requests, samples, proof)
-    return _mark(meta)
+    kinds = Severity(severity), Effect(effect)
+    return _mark(Meta(runbook, *kinds, catches, tuple(needs), objective, requests, samples, proof, reads=reads))
 
 
 def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ()) -> Callable[[F], F]:

@@ -23,6 +23,7 @@ TABLES: dict[str, type[model.Part]] = {
     "target": model.Profile,
     "timeouts": model.Limits,
     "budget": model.Budget,
+    "schedule": model.Schedule,
     "client_address": model.ClientAddress,
     "pages": model.Page,
     "redirects": model.Redirect,
@@ -32,6 +33,7 @@ TABLES: dict[str, type[model.Part]] = {
     "webhooks-effects": model.EffectOf,
     "rate_limits": model.RateLimit,
     "providers": model.Provider,
+    "leftovers": model.Leftovers,
     "tenant": model.Tenant,
     "journal": model.Journal,
 }

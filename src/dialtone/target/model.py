@@ -6,6 +6,7 @@ are errors. Templates hold `{{name}}` placeholders, SQL holds `%(name)s` paramet
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -92,6 +93,17 @@ class Budget(Part):
         return max(1, self.requests // self.rounds)
 
 
+class Schedule(Part):
+    """`[schedule]`: how often a round of checks runs; reads of providers are summed over a month of such rounds."""
+
+    every: Duration
+
+    @property
+    def rounds_a_month(self) -> int:
+        """Rounds in 30 days."""
+        return math.ceil(30 * 86_400 / self.every)
+
+
 class ClientAddress(Part):
     """`[client_address]`: gives each check an address of its own, told in `header` or bound as the source address."""
 
@@ -154,6 +166,35 @@ class Webhook(Part):
     effects: list[EffectOf] = []
 
 
+_QUOTA = re.compile(r"(\d{1,12})/(day|month)")
+
+
+def per_month(value: Any) -> int:
+    """Requests a month (30 days) from `"10000/month"` or `"500/day"`; a number alone is taken for a month's."""
+    match = _QUOTA.fullmatch(value.replace(" ", "").replace("_", "")) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('a quota is a number of reads and its time: "10000/month" or "500/day"')
+    return int(match[1]) * (30 if match[2] == "day" else 1)
+
+
+class Leftovers(Part):
+    """`[[providers.NAME.leftovers]]`: one kind of thing that checks leave at a provider, and how it is found again.
+
+    `path` lists it, newest or marked ones; in each of `items` the field `marker` holds the marker of its run.
+    """
+
+    path: Text
+    items: Text = "data"
+    id: Text = "id"
+    marker: Text
+    remove: Text = Field(description="path of one, as a template: {{id}}")
+    method: Literal["DELETE", "POST", "PATCH"] = "DELETE"
+    body: str | None = None
+    more: str | None = Field(default=None, description="field that says, or names, that there is another page")
+    cursor: str | None = Field(default=None, description="query parameter that asks for the page after")
+    credential: str | None = Field(default=None, description="one that may remove, where the probe's only reads")
+
+
 class Provider(Part):
     """`[providers.NAME]`: an external API, its cheapest read and the prober's own credential for it."""
 
@@ -170,6 +211,8 @@ class Provider(Part):
     endpoints: str | None = Field(default=None, description="path of the provider's list of webhook endpoints")
     status_page: str | None = None
     status_components: list[str] = Field(default=[], description="the components of its status page that matter here")
+    quota: Annotated[int, BeforeValidator(per_month)] | None = Field(default=None, description="reads a month")
+    leftovers: list[Leftovers] = []
 
 
 class RateLimit(Part):
@@ -263,6 +306,7 @@ class Profile(Part):
     key_mode: Literal["test", "live"] | None = None
     timeouts: Limits = Limits()
     budget: Budget | None = None
+    schedule: Schedule | None = None
     client_address: ClientAddress | None = None
     headers: dict[str, str] = Field(default={}, description="sent with every request; `credential:NAME` for a secret")
     routes: dict[str, str] = {}
@@ -317,6 +361,7 @@ class Profile(Part):
         names += [(f"webhooks.{n}.key", w.key) for n, w in self.webhooks.items()]
         for n, p in self.providers.items():
             names += [(f"providers.{n}.{k}", getattr(p, k)) for k in ("credential", "client_id", "client_secret")]
+            names += [(f"providers.{n}.leftovers.{i}.credential", e.credential) for i, e in enumerate(p.leftovers)]
         names += [("journal.token", self.journal.token)] if self.journal else []
         names += [(f"headers.{k}", v[11:]) for k, v in self.headers.items() if v.startswith("credential:")]
         return names
