@@ -124,7 +124,7 @@ def test_no_module_is_two(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p for folder in ("checks", "chaos") for p in modules(ROOT / folder)],
+    [p for folder in ("checks", "chaos", "examples/charging/checks") for p in modules(ROOT / folder)],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_checks_hold_no_mechanism(path: Path) -> None:

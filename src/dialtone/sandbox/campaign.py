@@ -194,7 +194,7 @@ def _checked(sandbox: Sandbox, arguments: Sequence[str], place: Path) -> Generat
     verdicts = _verdicts(place)
     verdicts.unlink(missing_ok=True)
     log = place.with_name(place.name + ".log")
-    added = {ATTACH_VARIABLE: str(sandbox.state_file), "DIALTONE_VERDICTS": str(verdicts)}
+    added = {ATTACH_VARIABLE: str(sandbox.state_file), "DIALTONE_VERDICTS": str(verdicts.absolute())}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *arguments],
