@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
@@ -160,20 +161,26 @@ class Session:
         record = item.stash.get(RECORD, None) or Record(meta)
         report.sections = []
         if report.when == "setup" and report.passed:
-            report.user_properties = [(DECLARED, reports.declared(meta))]
+            report.user_properties = [(DECLARED, self._packed(reports.declared(meta)))]
             return
         entry = reports.entry(id_of(item), meta, record, teardown=report.when == "teardown" and not report.passed)
         if report.when == "call" or not report.passed:
-            report.user_properties = [(PROPERTY, entry)]
-        else:  # JUnit takes its properties from the last report
+            report.user_properties = [(PROPERTY, self._packed(entry))]
+        elif self.config.getoption("xmlpath", None):  # JUnit takes its properties from the last report
             told = ("verdict", "kind", "severity", "runbook", "reason")
             report.user_properties = [(name, entry[name]) for name in told if entry[name]]
         if report.failed:
             report.longrepr = reports.words(record, item.nodeid)
 
+    def _packed(self, told: dict[str, Any]) -> dict[str, Any] | str:
+        """As text from a worker: xdist takes a nested object apart in Python, node by node, and a text in one go."""
+        return json.dumps(told) if self.is_worker else told
+
     def gathered(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         """Controller: one report arrived."""
-        if report.nodeid == REFUSAL and not self.is_worker:
+        if self.is_worker:
+            return
+        if report.nodeid == REFUSAL:
             raise pytest.UsageError(*str(report.longrepr).splitlines())
         if self.gatherer.add(report) and report.failed:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")

@@ -93,10 +93,11 @@ class Gatherer:
     def add(self, report: pytest.TestReport | pytest.CollectReport) -> bool:
         """Take one report; whether it carries a verdict. Failures of anything else are counted."""
         properties = dict(getattr(report, "user_properties", ()))
-        found = properties.get("dialtone")
-        if isinstance(properties.get("dialtone-declared"), dict):
-            self.declared[report.nodeid] = properties["dialtone-declared"]
-        if isinstance(found, dict):
+        found, declared = (_unpacked(properties.get(name)) for name in ("dialtone", "dialtone-declared"))
+        if declared:
+            self.declared[report.nodeid] = declared
+        if found and isinstance(report, pytest.TestReport):
+            report.user_properties = [("dialtone", found)]  # for whoever reads it after us
             before = self.entries.get(report.nodeid)
             if before is None or _rank(found) >= _rank(before):
                 self.entries[report.nodeid] = found
@@ -106,7 +107,7 @@ class Gatherer:
             self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
             if report.nodeid in self.entries:
                 self.entries[report.nodeid]["seconds"] = round(self._seconds[report.nodeid], 4)
-        return isinstance(found, dict)
+        return found is not None
 
     def all(self) -> list[dict[str, Any]]:
         """Every check, worst first, then by severity and id."""
@@ -142,6 +143,12 @@ class Gatherer:
         times = (t.isoformat(timespec="milliseconds").replace("+00:00", "Z") for t in (started, finished))
         begin, end = times
         return {"target": target, "started": begin, "finished": end, "exit_code": exit_code, "checks": self.all()}
+
+
+def _unpacked(value: Any) -> dict[str, Any] | None:
+    """A property of ours, which a worker has packed into text."""
+    found: dict[str, Any] | None = json.loads(value) if isinstance(value, str) else value
+    return found
 
 
 def _rank(found: Mapping[str, Any]) -> float:
