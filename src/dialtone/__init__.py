@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["check", "each", "eventually", "expect", "experiment", "fail", "note", "ok", "pick", "undecided"]
+__all__ = ["action", "check", "each", "eventually", "expect", "experiment", "fail", "note", "ok", "pick", "undecided"]
 
 if TYPE_CHECKING:
     from dialtone.assertions import expect, note, pick
     from dialtone.judging import check, each, experiment, fail, ok, undecided
     from dialtone.probes.journal import eventually
+    from dialtone.runbook.actions import action
 
 _HOME = {
+    "action": "dialtone.runbook.actions",
     "check": "dialtone.judging",
     "each": "dialtone.judging",
     "experiment": "dialtone.judging",

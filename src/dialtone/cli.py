@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.sandbox import commands as sandbox
 
     sandbox.add_parser(commands)
+    from dialtone.runbook import actions_command
+
+    actions_command.add_parser(commands)
     return top
 
 

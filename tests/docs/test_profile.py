@@ -34,6 +34,7 @@ TABLES: dict[str, type[model.Part]] = {
     "rate_limits": model.RateLimit,
     "providers": model.Provider,
     "leftovers": model.Leftovers,
+    "tools": model.Tool,
     "tenant": model.Tenant,
     "journal": model.Journal,
 }

@@ -39,6 +39,7 @@ SECRETS = {
     "upstash_token": "upstash-token",
     "slack_path": "/services/T0000/B0000/slack-secret",
     "sentry_key": "0123456789abcdef0123456789abcdef",
+    "vercel_token": "vercel-token",
     "journal_token": "journal-token",
 }
 KEYS = {

@@ -80,6 +80,25 @@ class Database:
         with self._translated(connection):
             return self._transaction(connection, "BEGIN", [(sql, params)])
 
+    def alone(self, sql: str, *, within: float) -> None:
+        """Run one statement that may stand in no transaction, such as CREATE INDEX CONCURRENTLY or VACUUM.
+
+        On a connection of its own, for at most `within` seconds; a lock is waited for 5 s. Needs a connection that is
+        the session's own: behind a pooler, its session mode.
+        """
+        connection = self._open()
+        try:
+            with self._translated(connection), self._bounded(connection, within):
+                settings = {"limit": str(math.ceil(within * 1000))}
+                connection.execute(
+                    "SELECT set_config('statement_timeout', %(limit)s, false), set_config('lock_timeout', '5s', false)",
+                    settings,
+                )
+                connection.execute(sql.encode())
+                connection.execute("RESET ALL")
+        finally:
+            connection.close()
+
     def hold(self, sql: str, params: Params | None = None) -> Any:
         """A value from the kept session, such as of an advisory lock, which lives as long as that session.
 
@@ -210,9 +229,9 @@ class Database:
             raise failure(wrong) from None
 
     @contextlib.contextmanager
-    def _bounded(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+    def _bounded(self, connection: psycopg.Connection[DictRow], within: float | None = None) -> Iterator[None]:
         """Cut the connection when a server says nothing long after it should have ended the statement by itself."""
-        patience = self._statement_timeout * 1.5 + 0.5
+        patience = (within or self._statement_timeout) * 1.5 + 0.5
         self._watchdog.watch(connection.fileno(), patience)
         try:
             yield

@@ -43,6 +43,7 @@ class Credentials:
     admin_password: str
     owner_password: str
     prober_password: str
+    repairer_password: str
 
     def telnyx_public_key(self) -> str:
         """Base64 of the 32 bytes that belong to TELNYX_SIGNING_KEY."""
@@ -53,7 +54,7 @@ class Credentials:
 
     def values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
-        passwords = [self.admin_password, self.owner_password, self.prober_password]
+        passwords = [self.admin_password, self.owner_password, self.prober_password, self.repairer_password]
         own = [self.jwt_secret, self.slack_path, self.sentry_key, *passwords]
         return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + own
 
@@ -75,6 +76,7 @@ def new_credentials() -> Credentials:
         "GOOGLE_ROTATING_TOKEN": f"1//0r{_word(60)}",
         "GOOGLE_SLOW_TOKEN": f"1//0s{_word(60)}",
         "UPSTASH_TOKEN": f"A{_word(63)}",
+        "VERCEL_TOKEN": _word(24),
         "CRON_SECRET": _word(40),
         "SYNTHETIC_KEY": _word(40),
         "JOURNAL_TOKEN": _word(40),
@@ -88,4 +90,5 @@ def new_credentials() -> Credentials:
         admin_password=secrets.token_hex(16),
         owner_password=secrets.token_hex(16),
         prober_password=secrets.token_hex(16),
+        repairer_password=secrets.token_hex(16),
     )

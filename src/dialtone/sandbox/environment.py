@@ -13,12 +13,12 @@ from typing import Any
 from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
 from dialtone.sandbox.ports import free_ports
-from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, Cluster
+from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, REPAIRER, Cluster
 
 APPLICATION_PORTS = ("edge", "tls", "plain")
 STANDINS = (
     *("stripe", "retell", "telnyx", "google_oauth", "google", "upstash"),
-    *("slack", "sentry", "smtp", "status_pages", "journal"),
+    *("slack", "sentry", "vercel", "smtp", "status_pages", "journal"),
 )
 PORT_NAMES = ("postgres", *APPLICATION_PORTS, *STANDINS)
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
@@ -97,6 +97,7 @@ class Plan:
             "CA_FILE": str(self.certificates.authority),
             "CLIENT_HEADER": self.client_header,
             "DATABASE_URL": self.cluster.url(PROBER, self.credentials.prober_password),
+            "REPAIR_DATABASE_URL": self.cluster.url(REPAIRER, self.credentials.repairer_password),
         }
         return {f"SANDBOX_{name}": value for name, value in values.items()}
 

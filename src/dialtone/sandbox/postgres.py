@@ -18,6 +18,7 @@ from dialtone.sandbox.credentials import Credentials
 from dialtone.sandbox.isolation import NOBODY, Identity
 
 ADMIN, OWNER, PROBER, DATABASE = "dialtone", "receptionist", "prober", "receptionist"
+REPAIRER = "repairer"
 
 _SETTINGS = {
     "listen_addresses": "'127.0.0.1'",
@@ -153,6 +154,8 @@ def _set_up_script(credentials: Credentials) -> str:
 CREATE ROLE {OWNER} NOLOGIN PASSWORD '{credentials.owner_password}';
 CREATE ROLE {PROBER} LOGIN PASSWORD '{credentials.prober_password}';
 GRANT pg_monitor TO {PROBER};
+CREATE ROLE {REPAIRER} LOGIN CREATEDB PASSWORD '{credentials.repairer_password}';
+GRANT {OWNER}, pg_monitor, pg_signal_backend, pg_maintain TO {REPAIRER};
 CREATE DATABASE {DATABASE} OWNER {OWNER} STRATEGY file_copy;
 \\connect {DATABASE}
 CREATE EXTENSION pg_stat_statements;

@@ -22,6 +22,7 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "upstash": ("upstash_token",),
     "slack": ("slack_path",),
     "sentry": ("sentry_key",),
+    "vercel": ("vercel_token",),
     "smtp": (),
     "status_pages": (),
     "journal": ("journal_token",),

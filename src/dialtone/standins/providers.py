@@ -80,6 +80,12 @@ def _status_pages(_config: Config, switches: Switches, clock: Clock) -> list[Sta
     return [StatusPages(switches, clock)]
 
 
+def _vercel(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.vercel import Vercel
+
+    return [Vercel(config.secrets["vercel_token"], config.defects_file, clock)]
+
+
 _BUILDERS: Mapping[str, Builder] = {
     "stripe": _stripe,
     "retell": _retell,
@@ -89,4 +95,5 @@ _BUILDERS: Mapping[str, Builder] = {
     "slack": _slack,
     "sentry": _sentry,
     "status_pages": _status_pages,
+    "vercel": _vercel,
 }

@@ -215,6 +215,19 @@ class Provider(Part):
     leftovers: list[Leftovers] = []
 
 
+class Tool(Part):
+    """`[tools.NAME]`: an API that repairs and maintenance work with, by a credential that may do what they do there.
+
+    `paths` are its paths by name, as templates.
+    """
+
+    base_url: Text
+    auth: Literal["bearer", "basic", "none"] = "bearer"
+    credential: str | None = None
+    headers: dict[str, str] = {}
+    paths: dict[str, str] = {}
+
+
 class RateLimit(Part):
     """`[rate_limits.NAME]`: a limit that the target promises, the request that counts, the headers of its refusal."""
 
@@ -324,9 +337,16 @@ class Profile(Part):
     rate_limits: dict[str, RateLimit] = {}
     indicators: dict[str, Indicator] = {}
     queries: dict[str, str] = Field(default={}, description="SQL that checks ask by name")
+    statements: dict[str, str] = Field(
+        default={}, description="SQL of repairs and maintenance by name; some of it writes"
+    )
+    tools: dict[str, Tool] = {}
     tables: dict[str, list[str]] = Field(default={}, description="table -> columns that the SQL above relies on")
     required_variables: list[str] = []
     database: str | None = Field(default=None, description="name of the credential that holds the database URL")
+    repair_database: str | None = Field(
+        default=None, description="credential that holds the database URL of a role that may repair"
+    )
     tenant: Tenant | None = None
     journal: Journal | None = None
     witnesses: list[str] = []
@@ -358,6 +378,8 @@ class Profile(Part):
 
     def _credential_names(self) -> list[tuple[str, str | None]]:
         names: list[tuple[str, str | None]] = [("database", self.database)]
+        names += [("repair_database", self.repair_database)]
+        names += [(f"tools.{n}.credential", t.credential) for n, t in self.tools.items()]
         names += [(f"webhooks.{n}.key", w.key) for n, w in self.webhooks.items()]
         for n, p in self.providers.items():
             names += [(f"providers.{n}.{k}", getattr(p, k)) for k in ("credential", "client_id", "client_secret")]

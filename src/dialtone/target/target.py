@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dialtone.objective import Objective
-from dialtone.target.model import Journal, Page, Profile, Provider, RateLimit, Webhook
+from dialtone.target.model import Journal, Page, Profile, Provider, RateLimit, Tool, Webhook
 from dialtone.verdict import Effect, Misdeclared, Unarmed
 
 T = TypeVar("T")
@@ -92,6 +92,16 @@ class Target:
         found: Provider = self._entry("providers", self.profile.providers, name)
         return found
 
+    def tool(self, name: str) -> Tool:
+        """A named tool of repairs and maintenance."""
+        found: Tool = self._entry("tools", self.profile.tools, name)
+        return found
+
+    def statement(self, name: str) -> str:
+        """The SQL of a named statement of repairs and maintenance."""
+        found: str = self._entry("statements", self.profile.statements, name)
+        return found
+
     def rate_limit(self, name: str) -> RateLimit:
         """A named rate limit."""
         found: RateLimit = self._entry("rate_limits", self.profile.rate_limits, name)
@@ -129,8 +139,10 @@ class Target:
         entry = self._entry(table, entries, name) if name else entries
         if not entry:
             raise Unarmed(f"the profile has no {need}")
-        if table == "database":
+        if table in ("database", "repair_database"):
             self.secret(entry)
+        elif isinstance(entry, Tool):
+            self.secret(entry.credential) if entry.credential else None
         elif isinstance(entry, Journal):
             self.secret(entry.token)
         elif isinstance(entry, Webhook):

@@ -12,7 +12,18 @@ from dialtone.standins.wire import Answer, Refusal, Request, json_answer
 
 API_VERSION = "2026-06-24.dahlia"
 _SUBSCRIPTIONS = ("sub_synthetic", "sub_sandbox")
+_CUSTOMERS = ("cus_synthetic", "cus_sandbox")
 _HOUR, _DAY = 3_600, 86_400
+
+_INVOICE = {
+    "object": "invoice",
+    "customer": "cus_sandbox_waiting",
+    "amount_due": 4900,
+    "amount_paid": 4900,
+    "currency": "usd",
+    "metadata": {},
+    "status": "paid",
+}
 
 
 class Account:
@@ -75,31 +86,42 @@ class Account:
             "object": "event",
             "api_version": API_VERSION,
             "created": int(self._clock.time()) - age,
-            "data": {"object": {"id": "in_sandbox", "object": "invoice", "status": "paid"}},
+            "data": {"object": _INVOICE | {"id": f"in_{name.removeprefix('evt_')}"}},
             "livemode": False,
             "pending_webhooks": pending,
             "request": {"id": None, "idempotency_key": None},
             "type": "invoice.paid",
         }
 
+    @routes("GET", "/v1/subscriptions")
+    def list_subscriptions(self, request: Request) -> Answer:
+        """The subscription of a customer of the sandbox's database, which is active: whoever has none is `unpaid`."""
+        values = parameters(request, LIST_PARAMETERS | {"customer", "status", "price", "collection_method"})
+        name = str(values.get("customer", ""))
+        base = next((base for base in _CUSTOMERS if name.startswith(base)), None)
+        found = [] if base is None or "unpaid" in name or values.get("status", "active") != "active" else [name]
+        shown = [self._subscription("sub_sandbox" + name.removeprefix(base or ""), name, request) for name in found]
+        return page(request.path, shown, values)
+
     @routes("GET", "/v1/subscriptions/{name}")
     def get_subscription(self, request: Request, name: str) -> Answer:
         """An active subscription of the sandbox's database."""
         if not name.startswith(_SUBSCRIPTIONS):
             raise no_such("subscription", name)
-        return json_answer(
-            200,
-            {
-                "id": name,
-                "object": "subscription",
-                "cancel_at_period_end": False,
-                "collection_method": "charge_automatically",
-                "created": self._started - 30 * _DAY,
-                "currency": "usd",
-                "customer": "cus_sandbox" + name.removeprefix("sub_sandbox").removeprefix("sub_synthetic"),
-                "items": {"object": "list", "data": [], "has_more": False},
-                "livemode": is_live(request),
-                "metadata": {},
-                "status": "active",
-            },
-        )
+        customer = "cus_sandbox" + name.removeprefix("sub_sandbox").removeprefix("sub_synthetic")
+        return json_answer(200, self._subscription(name, customer, request))
+
+    def _subscription(self, name: str, customer: str, request: Request) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "subscription",
+            "cancel_at_period_end": False,
+            "collection_method": "charge_automatically",
+            "created": self._started - 30 * _DAY,
+            "currency": "usd",
+            "customer": customer,
+            "items": {"object": "list", "data": [], "has_more": False},
+            "livemode": is_live(request),
+            "metadata": {},
+            "status": "active",
+        }
