@@ -1,6 +1,6 @@
 """Customers and invoices.
 
-A customer whose id contains `declined` has a card that is declined; every other one pays.
+A customer whose id contains `declined` has a card that is declined until it is changed; every other one pays.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Billing:
         self._customers: Bounded[dict[str, Any]] = Bounded()
         self._items: Bounded[dict[str, Any]] = Bounded()
         self._invoices: Bounded[dict[str, Any]] = Bounded()
+        self._good_cards: Bounded[bool] = Bounded()
 
     @routes("POST", "/v1/customers")
     def create_customer(self, request: Request) -> Answer:
@@ -72,6 +73,15 @@ class Billing:
         if not name.startswith(_SANDBOX_CUSTOMERS):
             raise no_such("customer", name)
         return json_answer(200, self._customer_object(name, is_live(request)))
+
+    @routes("POST", "/v1/customers/{name}")
+    def update_customer(self, request: Request, name: str) -> Answer:
+        """Change a customer: a new source or default payment method is a card that pays."""
+        values = parameters(request, _CUSTOMER)
+        self.customer_of({"customer": name})
+        if "source" in values or "invoice_settings" in values:
+            self._good_cards[name] = True
+        return json_answer(200, self._customers.get(name) or self._customer_object(name, is_live(request)))
 
     @routes("POST", "/v1/invoiceitems")
     def create_invoice_item(self, request: Request) -> Answer:
@@ -170,7 +180,7 @@ class Billing:
             raise Refusal(error(400, "Invoice is already paid"))
         invoice["attempted"] = True
         invoice["attempt_count"] += 1
-        if "declined" in invoice["customer"]:
+        if "declined" in invoice["customer"] and invoice["customer"] not in self._good_cards:
             invoice["status"] = "open"
             more = {"decline_code": "generic_decline", "charge": new_id("ch")}
             return error(402, "Your card was declined.", code="card_declined", kind="card_error", **more)
