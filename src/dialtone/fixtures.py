@@ -48,10 +48,13 @@ class Judge:
 
     def rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
         """Judge a share: `events` counts what the objective names."""
+        bad = events if self.objective.direction == "below" else samples - events
+        running().measured = {"bad": bad}
         return judge_finding(self.objective.judge_rate(events, samples, what=what, **evidence))
 
     def quantile(self, values: list[float], *, what: str = "", **evidence: Any) -> Finding:
         """Judge the objective's quantile of samples in its unit."""
+        running().measured = self.objective.measured(values)
         return judge_finding(self.objective.judge_quantile(values, what=what, **evidence))
 
     @property

@@ -102,6 +102,7 @@ class Record:
     notes: dict[str, Any] = field(default_factory=dict)
     explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
+    measured: dict[str, Any] = field(default_factory=dict)
 
     def worst(self) -> Finding:
         """The finding that is the check's verdict; a check without one is broken."""

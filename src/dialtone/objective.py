@@ -77,6 +77,12 @@ class Objective:
         missing = _missing(slower[alert], n, share) if verdict is Verdict.UNKNOWN else 0
         return self._finding(verdict, value, n, said, evidence, missing)
 
+    def measured(self, values: Sequence[float]) -> dict[str, Any]:
+        """What a history keeps of samples: how many are past the alert level, and times as whole nanoseconds."""
+        level, scale = self.levels.alert, {"ms": 1e6, "s": 1e9}.get(self.unit)
+        bad = sum(v > level for v in values) if level is not None else 0
+        return {"bad": bad, "latency": [round(v * scale) for v in values if math.isfinite(v)] if scale else []}
+
     def _triple(self) -> tuple[float | None, float | None, float | None]:
         return self.levels.target, self.levels.alert, self.levels.critical
 

@@ -17,6 +17,7 @@ from dialtone import report as reports
 from dialtone.budget import Need, plan
 from dialtone.environment import Environment
 from dialtone.judging import Meta, Record, current
+from dialtone.keeping import MEASURED, Keeping
 from dialtone.scan import holds_checks
 from dialtone.verdict import Misdeclared, Unarmed
 
@@ -59,6 +60,7 @@ class Session:
         self.exit_code = 0
         self.environment = Environment(config, self.is_worker)
         self.gatherer = reports.Gatherer()
+        self.history = Keeping(self.environment, self.gatherer, self.started)
 
     def collected(self, items: Sequence[pytest.Item]) -> None:
         """Remember the checks, refuse two with one id, and leave a catalogue where one is asked for."""
@@ -166,6 +168,8 @@ class Session:
         entry = reports.entry(id_of(item), meta, record, teardown=report.when == "teardown" and not report.passed)
         if report.when == "call" or not report.passed:
             report.user_properties = [(PROPERTY, self._packed(entry))]
+            if record.measured:
+                report.user_properties.append((MEASURED, self._packed(record.measured)))
         elif self.config.getoption("xmlpath", None):  # JUnit takes its properties from the last report
             told = ("verdict", "kind", "severity", "runbook", "reason")
             report.user_properties = [(name, entry[name]) for name in told if entry[name]]
@@ -186,6 +190,7 @@ class Session:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
             if terminal is not None:
                 terminal.stats.setdefault("failed", [])  # pytest's last line is red when this category exists
+        self.history.take(report)
 
     def warned(self, warning: warnings.WarningMessage, nodeid: str) -> None:
         """Muffle the warnings of checks; those of other tests are not ours."""
@@ -209,7 +214,8 @@ class Session:
         self.environment.close()
         if self.is_worker or not self.gatherer.entries:
             return
-        session.exitstatus = self.exit_code = self.gatherer.exit_code(int(session.exitstatus))
+        self.exit_code = self.history.finish(self.gatherer.exit_code(int(session.exitstatus)))
+        session.exitstatus = self.exit_code
         document = self.gatherer.document(
             str(self.config.option.target),
             datetime.fromtimestamp(self.started, UTC),
@@ -223,6 +229,8 @@ class Session:
         """Controller: the summary at the end of the run."""
         if not self.is_worker and self.gatherer.entries:
             reports.summarise(terminal, self.gatherer, self.environment, self.exit_code)
+            if self.history.trouble:
+                terminal.write_line(f"history: {self.history.trouble}", yellow=True)
 
 
 def _declared(item: pytest.Item) -> dict[str, Any]:

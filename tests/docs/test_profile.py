@@ -37,6 +37,7 @@ TABLES: dict[str, type[model.Part]] = {
     "tools": model.Tool,
     "tenant": model.Tenant,
     "journal": model.Journal,
+    "history": model.History,
 }
 ELSEWHERE = {"see below", "the eight usual ones"}
 

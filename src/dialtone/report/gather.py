@@ -16,12 +16,14 @@ from dialtone.redact import secrets
 from dialtone.verdict import Finding, Kind, Severity, Verdict
 
 EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
+EXIT_HISTORY = 15
 EXIT_WORDS = {
     EXIT_BROKEN: "a check itself failed: nothing is known about what it checks",
     EXIT_OFFLINE: "the prober is offline: none of its witnesses answers",
     EXIT_REFUSED: "the prober was turned away from a P0 check",
     EXIT_NOTHING_JUDGED: "nothing was judged: no check was armed or none had enough evidence",
     EXIT_INCONCLUSIVE: "an experiment was inconclusive",
+    EXIT_HISTORY: "the history is in trouble; the verdicts above are complete",
 }
 
 

@@ -298,6 +298,17 @@ class Journal(Part):
     token: Text = Field(description="name of the credential")
 
 
+class History(Part):
+    """`[history]`: where results are kept over time, how often rounds are, and how many false pages are bearable."""
+
+    store: str | None = Field(
+        default=None, description="a file, or `off`; DIALTONE_HISTORY in the environment counts more"
+    )
+    every: Duration = 900.0
+    raw: Duration = Field(default=35 * 86400.0, ge=86400.0, description="how long single results are kept")
+    false_pages: float = Field(default=1.0, gt=0, description="per month, for the whole suite")
+
+
 class Profile(Part):
     """`[target.NAME]`: one deployment that is watched."""
 
@@ -349,6 +360,7 @@ class Profile(Part):
     )
     tenant: Tenant | None = None
     journal: Journal | None = None
+    history: History = History()
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
     optional_credentials: list[str] = []

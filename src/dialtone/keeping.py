@@ -1,0 +1,91 @@
+"""From the verdicts of a run to its history: what the controller hands on, and when.
+
+A test is over when its teardown is, which may still make it broken; what a crash left without one is handed on at the
+end. Without an open target, or without a history for it, nothing happens here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dialtone.report.gather import EXIT_HISTORY, Gatherer
+
+if TYPE_CHECKING:
+    from dialtone.environment import Environment
+    from dialtone.history import Recorder
+
+MEASURED = "dialtone-measured"
+ROUND, PLACE, PLANNED, EVERY, DEPLOYMENT = (
+    f"DIALTONE_{name}" for name in ("ROUND", "PLACE", "PLANNED", "EVERY", "DEPLOYMENT")
+)
+_COMMITS = (DEPLOYMENT, "GITHUB_SHA", "VERCEL_GIT_COMMIT_SHA")
+
+
+class Keeping:
+    """The history of this run, in the controller only. `trouble` is for people, None when there is none."""
+
+    def __init__(self, environment: Environment, gatherer: Gatherer, started: float) -> None:
+        self.trouble: str | None = None
+        self._environment, self._gatherer, self._started = environment, gatherer, started
+        self._recorder: Recorder | None = None
+        self._opened = False
+        self._measured: dict[str, Any] = {}
+        self._told: set[str] = set()
+
+    def take(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """A report arrived, and the gatherer has it already."""
+        measured = dict(getattr(report, "user_properties", ())).get(MEASURED)
+        if measured:
+            self._measured[report.nodeid] = json.loads(measured) if isinstance(measured, str) else measured
+        if getattr(report, "when", None) == "teardown":
+            self._tell(report.nodeid)
+
+    def finish(self, exit_code: int) -> int:
+        """The run is over; its exit code, or one of our own in place of 0 when the history is in trouble."""
+        for nodeid in self._gatherer.entries:
+            self._tell(nodeid)
+        if self._recorder is not None:
+            self._recorder.finish(exit_code)
+            self.trouble = self._recorder.trouble
+        return EXIT_HISTORY if self.trouble and exit_code == 0 else exit_code
+
+    def _tell(self, nodeid: str) -> None:
+        entry = self._gatherer.entries.get(nodeid)
+        if entry is None or nodeid in self._told:
+            return
+        self._told.add(nodeid)
+        if not self._opened:
+            self._open()
+        if self._recorder is not None and not entry["experiment"]:
+            self._recorder.add(entry, self._measured.pop(nodeid, None))
+
+    def _open(self) -> None:
+        self._opened = True
+        if not self._environment.opened:
+            return
+        target = self._environment.target
+        table = target.profile.history
+        from dialtone.history import Recorder, Retention, Run, StoreError, where
+
+        try:
+            place = where(target, os.environ)
+        except StoreError as refused:
+            self.trouble = str(refused)
+            return
+        if place is None:
+            return
+        run = Run(
+            os.environ.get(ROUND) or f"{self._started:.0f}-{secrets.token_hex(4)}",
+            target.name,
+            float(os.environ.get(PLANNED) or self._started),
+            self._started,
+            os.environ.get(PLACE, ""),
+            float(os.environ.get(EVERY) or table.every),
+            next((os.environ[name] for name in _COMMITS if os.environ.get(name)), None),
+        )
+        self._recorder = Recorder(place, run, keep=Retention(raw=table.raw))
