@@ -37,11 +37,14 @@ class Keeping:
         self._measured: dict[str, Any] = {}
         self._told: set[str] = set()
 
-    def take(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        """A report arrived, and the gatherer has it already."""
+    def notice(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """A report arrived: keep what was measured, which nobody else needs."""
         measured = dict(getattr(report, "user_properties", ())).get(MEASURED)
         if measured:
             self._measured[report.nodeid] = json.loads(measured) if isinstance(measured, str) else measured
+
+    def take(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """The gatherer has a report."""
         if getattr(report, "when", None) == "teardown":
             self._tell(report.nodeid)
 

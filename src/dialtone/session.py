@@ -186,6 +186,7 @@ class Session:
             return
         if report.nodeid == REFUSAL:
             raise pytest.UsageError(*str(report.longrepr).splitlines())
+        self.history.notice(report)
         if self.gatherer.add(report) and report.failed:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
             if terminal is not None:
