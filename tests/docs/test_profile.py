@@ -13,7 +13,7 @@ from tests.docs.conftest import ROOT
 
 from dialtone.signing.configured import Hmac
 from dialtone.target import model
-from dialtone.target.model import seconds
+from dialtone.target.duration import seconds
 
 TEXT = (ROOT / "docs" / "profile.md").read_text()
 SOURCES = "\n".join(

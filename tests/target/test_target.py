@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dialtone.target import Profile, Target
-from dialtone.target.model import seconds
+from dialtone.target.duration import seconds
 from dialtone.verdict import Effect, Misdeclared, Unarmed
 
 TABLES: dict[str, Any] = {

@@ -12,7 +12,7 @@ from dialtone import template
 from dialtone.probes.database import Row
 from dialtone.runbook.actions_access import Access
 from dialtone.runbook.actions_steps import Delivery, Request, Statement, Step, StepFailed, encoded, origin, told
-from dialtone.target.model import seconds
+from dialtone.target.duration import seconds
 from dialtone.verdict import Unarmed
 
 
