@@ -124,6 +124,18 @@ DATABASE = {
     "connections-leak": "The application leaks connections: 85 % of the server's connections are in use.",
     "slow-statement": "A statement of the application takes 0.8 s each time.",
     "synthetic-leftovers": "A monitor creates synthetic users and never removes them.",
+    "webhooks-unprocessed": "60 webhook events of the last hour were stored and never processed.",
+    "cron-stopped": "The scheduler has not called the cron route for three hours.",
+    "jobs-overdue": "40 confirmations have been waiting for more than a day: no run of the cron route takes them.",
+    "subscription-not-activated": "Three businesses paid their subscription and are still inactive.",
+    "traffic-failing": "The function fails for one in six requests of real visitors, none of them a probe.",
+    "signatures-refused": "The webhook secret was rotated at the provider only: its deliveries are refused.",
+    "logins-refused": "Somebody tries passwords: sixty refused log-ins a minute.",
+    "limits-hit": "The rate limit is set too low for real visitors: hundreds of them are turned away each minute.",
+    "index-missing": "A table of 20,000 rows has no index and is read whole for every request.",
+    "dead-rows": "Autovacuum is switched off for a table that is rewritten all the time.",
+    "sentinel-gone": "A clean-up script removed a user that nobody may remove.",
+    "rows-dropped": "A migration deleted a third of the calls.",
 }
 
 

@@ -1,5 +1,7 @@
 """Database defects: each is held by a process of its own and undone when that process is told to end.
 
+Those that are nothing but rows stand in `held_rows.py`.
+
 `DATABASE_URL` is the administrator's: some of these need more than the application's role may do. What a killed holder
 left behind is removed by the next one of the same defect; the log-in trigger watches its holder by itself.
 """
@@ -12,99 +14,34 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-Session = psycopg.Connection
-Hold = Callable[[str], Iterator[None]]
+from dialtone_receptionist import held_rows
+from dialtone_receptionist.held_rows import Hold, Session, connect
 
 _SETTLE = 15.0  # seconds for a session of ours to be seen in its state for as long as a check has patience for it
-
-
-def _connect(url: str, name: str = "receptionist") -> Session:
-    return psycopg.connect(url, autocommit=True, application_name=name, connect_timeout=10)
 
 
 def _as_application(url: str) -> Session:
     """A session as the application's role, when the server lets one in; else as the administrator."""
     if conninfo_to_dict(url).get("user") != "receptionist":
         try:
-            return _connect(make_conninfo(url, user="receptionist"))
+            return connect(make_conninfo(url, user="receptionist"))
         except psycopg.OperationalError:
             pass
-    return _connect(url)
-
-
-def _rows(insert: LiteralString, remove: LiteralString) -> Hold:
-    """A defect that is nothing but rows."""
-
-    def hold(url: str) -> Iterator[None]:
-        with _connect(url) as session:
-            session.execute(remove)
-            session.execute(insert)
-            try:
-                yield
-            finally:
-                session.execute(remove)
-
-    return hold
-
-
-_payments_failing = _rows(
-    """INSERT INTO billing_history (business_id, amount_cents, status, description, created_at)
-       SELECT (SELECT id FROM businesses WHERE business_name NOT LIKE 'dialtone-synthetic%' LIMIT 1),
-              5000, 'failed', 'dialtone-hold', now() - interval '30 seconds' * n
-       FROM generate_series(1, 80) AS n""",
-    "DELETE FROM billing_history WHERE description = 'dialtone-hold'",
-)
-
-_calls_failing = _rows(
-    """INSERT INTO calls (business_id, call_id, from_number, to_number, status, created_at)
-       SELECT (SELECT id FROM businesses WHERE business_name NOT LIKE 'dialtone-synthetic%' LIMIT 1),
-              'dialtone-hold-' || n, '+15550299000', '+15550100010', 'failed', now() - interval '20 seconds' * n
-       FROM generate_series(1, 150) AS n""",
-    "DELETE FROM calls WHERE call_id LIKE 'dialtone-hold-%'",
-)
-
-# On a day gone by: the cron route writes no event for those, so that the defect lasts as long as it is held.
-_calendar_unsynced = _rows(
-    """INSERT INTO appointments
-           (business_id, customer_name, scheduled_date, start_time, end_time, notes, created_at)
-       SELECT (SELECT id FROM businesses
-               WHERE business_name NOT LIKE 'dialtone-synthetic%' AND calendar_connected LIMIT 1),
-              'Customer', current_date - 3, '09:00', '10:00', 'dialtone-hold',
-              now() - interval '31 minutes' - interval '5 minutes' * n
-       FROM generate_series(1, 120) AS n""",
-    "DELETE FROM appointments WHERE notes = 'dialtone-hold'",
-)
-
-_webhook_lag = _rows(
-    """INSERT INTO webhook_events (event_id, provider, event_type, created_at, processed_at)
-       SELECT 'evt_hold_' || n, 'stripe', 'invoice.paid', at,
-              at + interval '2 minutes' + interval '8 minutes' * n / 200
-       FROM (SELECT n, now() - interval '12 minutes' - interval '12 seconds' * n AS at
-             FROM generate_series(1, 200) AS n) AS v""",
-    "DELETE FROM webhook_events WHERE event_id LIKE 'evt\\_hold\\_%'",
-)
-
-_synthetic_leftovers = _rows(
-    """INSERT INTO custom_users (email, password_hash, name, created_at)
-       SELECT CASE WHEN n % 2 = 0 THEN 'synthetic-monitor-' ELSE 'dialtone-synthetic-left-' END || n
-              || '@dialtone-hold.invalid', '-', 'Synthetic', now() - interval '2 hours' - interval '1 hour' * n
-       FROM generate_series(1, 40) AS n""",
-    "DELETE FROM custom_users WHERE email LIKE '%@dialtone-hold.invalid'",
-)
+    return connect(url)
 
 
 def _db_slow_login(url: str) -> Iterator[None]:
     undo: LiteralString = (
         "DROP EVENT TRIGGER IF EXISTS dialtone_hold_login; DROP FUNCTION IF EXISTS dialtone_hold_login()"
     )
-    with _connect(url) as session:
+    with connect(url) as session:
         session.execute(undo)
         session.execute("SELECT pg_advisory_lock(7465202)")
         # The lock is free as soon as the holder is gone, killed or not: a trigger left behind does no harm.
@@ -128,7 +65,7 @@ def _column_renamed(url: str) -> Iterator[None]:
     renamed = (
         "SELECT FROM information_schema.columns WHERE table_name = 'stripe_subscriptions' AND column_name = 'state'"
     )
-    with _connect(url) as session:
+    with connect(url) as session:
         if session.execute(renamed).fetchone() is None:
             session.execute("ALTER TABLE stripe_subscriptions RENAME COLUMN status TO state")
         try:
@@ -138,7 +75,7 @@ def _column_renamed(url: str) -> Iterator[None]:
 
 
 def _lock_waiting(url: str) -> Iterator[None]:
-    with _connect(url) as watch, _as_application(url) as holder, _as_application(url) as waiter:
+    with connect(url) as watch, _as_application(url) as holder, _as_application(url) as waiter:
         holder.execute("SELECT pg_advisory_lock(7465201)")
         waiting = _in_thread(waiter, "SELECT pg_advisory_lock(7465201)")
         _until(
@@ -156,7 +93,7 @@ def _lock_waiting(url: str) -> Iterator[None]:
 
 
 def _long_query(url: str) -> Iterator[None]:
-    with _connect(url) as watch, _as_application(url) as session:
+    with connect(url) as watch, _as_application(url) as session:
         running = _in_thread(session, "SELECT count(*) FROM appointments, pg_sleep(60)")
         _until(
             watch,
@@ -172,7 +109,7 @@ def _long_query(url: str) -> Iterator[None]:
 
 
 def _idle_in_transaction(url: str) -> Iterator[None]:
-    with _connect(url) as watch, _as_application(url) as session, session.transaction():
+    with connect(url) as watch, _as_application(url) as session, session.transaction():
         session.execute("SELECT count(*) FROM appointments")
         _until(
             watch,
@@ -184,7 +121,7 @@ def _idle_in_transaction(url: str) -> Iterator[None]:
 
 
 def _connections_leak(url: str) -> Iterator[None]:
-    with _connect(url) as session, ExitStack() as leaked:
+    with connect(url) as session, ExitStack() as leaked:
         row = session.execute(
             "SELECT current_setting('max_connections')::int,"
             " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
@@ -196,7 +133,7 @@ def _connections_leak(url: str) -> Iterator[None]:
 
 
 def _slow_statement(url: str) -> Iterator[None]:
-    with _connect(url) as watch, _as_application(url) as session:
+    with connect(url) as watch, _as_application(url) as session:
         for _ in range(3):
             session.execute("SELECT id FROM appointments, pg_sleep(0.8) LIMIT 1")
         try:
@@ -208,11 +145,66 @@ def _slow_statement(url: str) -> Iterator[None]:
             )
 
 
+def _cron_stopped(url: str) -> Iterator[None]:
+    """No run of the scheduler is noted any more, and the last one was hours ago."""
+    undo: LiteralString = (
+        "DROP TRIGGER IF EXISTS dialtone_hold_cron ON cron_runs; DROP FUNCTION IF EXISTS dialtone_hold_cron();"
+        " INSERT INTO cron_runs (name, finished_at) VALUES ('process-jobs', now())"
+        " ON CONFLICT (name) DO UPDATE SET finished_at = now()"
+    )
+    with connect(url) as session:
+        session.execute(undo)
+        session.execute("UPDATE cron_runs SET finished_at = now() - interval '3 hours'")
+        session.execute(
+            "CREATE FUNCTION dialtone_hold_cron() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+        )
+        session.execute(
+            "CREATE TRIGGER dialtone_hold_cron BEFORE INSERT OR UPDATE ON cron_runs"
+            " FOR EACH ROW EXECUTE FUNCTION dialtone_hold_cron()"
+        )
+        try:
+            yield
+        finally:
+            session.execute(undo)
+
+
+def _index_missing(url: str) -> Iterator[None]:
+    """A table of the application's that grew, and is read whole for each of its requests."""
+    undo: LiteralString = "DROP TABLE IF EXISTS call_notes"
+    with connect(url) as watch:
+        watch.execute(undo)
+        with _as_application(url) as session:
+            session.execute(
+                "CREATE TABLE call_notes AS SELECT n AS call, n % 500 AS caller FROM generate_series(1, 20000) n"
+            )
+            for caller in range(150):
+                session.execute("SELECT count(*) FROM call_notes WHERE caller = %s", (caller,))
+        try:
+            _seen(watch, "SELECT FROM pg_stat_user_tables WHERE relname = 'call_notes' AND seq_scan >= 150")
+            yield
+        finally:
+            watch.execute(undo)
+
+
+def _dead_rows(url: str) -> Iterator[None]:
+    """A table whose rows are rewritten and never cleaned up."""
+    undo: LiteralString = "DROP TABLE IF EXISTS call_states"
+    with connect(url) as watch:
+        watch.execute(undo)
+        with _as_application(url) as session:
+            session.execute("CREATE TABLE call_states (call int, state int) WITH (autovacuum_enabled = false)")
+            session.execute("INSERT INTO call_states SELECT n, 0 FROM generate_series(1, 12000) AS n")
+            for _ in range(2):
+                session.execute("UPDATE call_states SET state = state + 1")
+        try:
+            _seen(watch, "SELECT FROM pg_stat_user_tables WHERE relname = 'call_states' AND n_dead_tup >= 20000")
+            yield
+        finally:
+            watch.execute(undo)
+
+
 HOLDS: dict[str, Hold] = {
-    "payments-failing": _payments_failing,
-    "calls-failing": _calls_failing,
-    "calendar-unsynced": _calendar_unsynced,
-    "webhook-lag": _webhook_lag,
+    **held_rows.HOLDS,
     "db-slow-login": _db_slow_login,
     "column-renamed": _column_renamed,
     "lock-waiting": _lock_waiting,
@@ -220,7 +212,9 @@ HOLDS: dict[str, Hold] = {
     "idle-in-transaction": _idle_in_transaction,
     "connections-leak": _connections_leak,
     "slow-statement": _slow_statement,
-    "synthetic-leftovers": _synthetic_leftovers,
+    "cron-stopped": _cron_stopped,
+    "index-missing": _index_missing,
+    "dead-rows": _dead_rows,
 }
 """How each database defect is brought about: up to the `yield`, and undone after it."""
 
@@ -242,6 +236,15 @@ def _until(watch: Session, question: LiteralString, about: Session) -> None:
     while watch.execute(question, (about.info.backend_pid,)).fetchone() is None:
         if time.monotonic() > deadline:
             raise TimeoutError("the session did not come into its state")
+        time.sleep(0.05)
+
+
+def _seen(watch: Session, question: LiteralString) -> None:
+    """Wait until the statistics say so: a session reports what it did at its end."""
+    deadline = time.monotonic() + _SETTLE
+    while watch.execute(question).fetchone() is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the statistics do not show it")
         time.sleep(0.05)
 
 

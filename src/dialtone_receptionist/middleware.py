@@ -68,6 +68,7 @@ class Gate:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
+                self.services.traffic.count(scope["path"], message["status"], header(scope, b"user-agent"))
                 if not on("headers-missing"):
                     message["headers"] = [*message["headers"], *_SECURITY]
             await send(message)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import ssl
 
     from dialtone_receptionist.edge.server import Edge
+    from dialtone_receptionist.scheduler import Scheduler
 
 PROCESSES = 2
 """Application processes: enough to see that something is shared between instances, or is not."""
@@ -66,6 +67,7 @@ def main() -> int:
 
     from dialtone_receptionist import app, serving  # noqa: F401  # imported for the children
     from dialtone_receptionist.edge.server import Edge
+    from dialtone_receptionist.scheduler import Scheduler
 
     context = httpx.create_ssl_context()
     try:
@@ -85,7 +87,7 @@ def main() -> int:
         edge.use([sock.getsockname() for sock in upstreams])
         for sock in upstreams:
             sock.close()
-        uvloop.run(_serve(edge))
+        uvloop.run(_serve(edge, Scheduler(settings)))
     finally:
         _stop(children)
         os.close(lifeline)
@@ -140,14 +142,16 @@ def _all_ready(ready: int, children: Sequence[int]) -> bool:
     return missing == 0
 
 
-async def _serve(edge: Edge) -> None:
+async def _serve(edge: Edge, scheduler: Scheduler) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await edge.start()
+    scheduler.start()
     print("ready", flush=True)
     await stop.wait()
+    await scheduler.stop()
     await edge.stop()
 
 

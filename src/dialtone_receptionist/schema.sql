@@ -142,3 +142,19 @@ CREATE TABLE IF NOT EXISTS compliance_events (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX IF NOT EXISTS compliance_events_business ON compliance_events (business_id);
+
+-- Who asked for what, a row for each minute, kind and status. Probes that say what they are count apart.
+CREATE TABLE IF NOT EXISTS request_counts (
+    minute timestamptz NOT NULL,
+    kind text NOT NULL,
+    status integer NOT NULL,
+    is_synthetic boolean NOT NULL DEFAULT false,
+    requests integer NOT NULL,
+    PRIMARY KEY (minute, kind, status, is_synthetic)
+);
+
+-- When the scheduler last had a cron route run to its end.
+CREATE TABLE IF NOT EXISTS cron_runs (
+    name text PRIMARY KEY,
+    finished_at timestamptz NOT NULL
+);

@@ -28,6 +28,19 @@ booked AS (
            time '09:00' + interval '1 hour' * (n / 3 % 7), time '10:00' + interval '1 hour' * (n / 3 % 7),
            60, 'inspection', 'seed' || lpad(n::text, 8, '0'), now() - interval '23 hours' * n / 300
     FROM generate_series(1, 300) AS n JOIN seeded ON number = n % 3
+),
+asked AS (
+    INSERT INTO request_counts (minute, kind, status, requests)
+    SELECT date_trunc('minute', now()) - interval '5 minutes' * n, kind, status, requests
+    FROM generate_series(1, 276) AS n,
+         (VALUES ('page', 200, 12), ('api', 200, 6), ('webhook', 200, 3), ('api', 401, 1)) AS v (kind, status, requests)
+    WHERE EXISTS (SELECT FROM seeded)
+),
+watched AS (
+    -- Nobody ever removes this user: it being gone means that rows were lost.
+    INSERT INTO custom_users (email, password_hash, name)
+    SELECT 'sentinel@receptionist.invalid', '-', 'Sentinel' WHERE EXISTS (SELECT FROM seeded)
+    ON CONFLICT DO NOTHING
 )
 INSERT INTO webhook_events (event_id, provider, event_type, created_at, processed_at)
 SELECT 'evt_seed_' || n, (ARRAY['stripe', 'telnyx', 'retell'])[n % 3 + 1], 'seed',

@@ -21,6 +21,7 @@ from dialtone_receptionist.providers.stripe import Stripe
 from dialtone_receptionist.providers.telnyx import Telnyx
 from dialtone_receptionist.providers.upstash import Upstash
 from dialtone_receptionist.settings import Settings
+from dialtone_receptionist.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -41,6 +42,7 @@ class Services:
     calendar: Calendar
     fees: Fees
     messages: Messages
+    traffic: Traffic
 
     @classmethod
     def build(cls, settings: Settings, context: ssl.SSLContext) -> Services:
@@ -72,15 +74,18 @@ class Services:
             calendar=Calendar(db, google, alerts),
             fees=Fees(db, Stripe(outgoing, settings.stripe_api_base, settings.stripe_secret_key), alerts),
             messages=Messages(db, telnyx, alerts),
+            traffic=Traffic(db, alerts.error),
         )
 
     async def open(self) -> None:
         """Connect to the database."""
         await self.db.open()
+        self.traffic.start()
 
     async def close(self) -> None:
         """Finish background work and close every connection."""
         await self.background.drain(0.5)
+        await self.traffic.close()
         await self.alerts.close()
         await self.outgoing.close()
         if self.redis is not None:

@@ -18,6 +18,7 @@ from dialtone_receptionist.providers.google import GoogleUnavailable, InvalidGra
 from dialtone_receptionist.routes.accounts import bearer
 from dialtone_receptionist.routes.answers import read_object, refusal, text
 from dialtone_receptionist.routes.health import lacks_cron_secret
+from dialtone_receptionist.scheduler import SCHEDULER
 from dialtone_receptionist.services import Services, services
 
 _SEVERITIES = ("low", "medium", "high", "critical")
@@ -30,7 +31,14 @@ async def process_jobs(request: Request) -> Response:
     found = services(request)
     if (refused := lacks_cron_secret(request, found)) is not None:
         return refused
-    return JSONResponse({"success": True, "processed": await finish_jobs(found)})
+    processed = await finish_jobs(found)
+    await found.traffic.forget()
+    if request.headers.get("user-agent", "").startswith(SCHEDULER):  # a run by hand says nothing about the scheduler
+        await found.db.execute(
+            "INSERT INTO cron_runs (name, finished_at) VALUES ('process-jobs', now())"
+            " ON CONFLICT (name) DO UPDATE SET finished_at = excluded.finished_at"
+        )
+    return JSONResponse({"success": True, "processed": processed})
 
 
 async def client_error(request: Request) -> Response:
