@@ -133,3 +133,47 @@ def test_webhook_lag(target, db, objective):
     """Webhook events are processed soon after they arrive."""
     rows = db.rows(target.profile.indicators["webhook_lag"].sql)
     objective.quantile([float(r["value"]) for r in rows], what="p95 of the time from arrival to processing:")
+
+
+@check(
+    severity="P2",
+    runbook="database",
+    objective="unindexed_tables",
+    catches=["index-missing"],
+    needs=["database", "queries.unindexed_tables"],
+    requests=0,
+)
+def test_large_tables_are_read_by_index(target, db, objective):
+    """No large table is read whole again and again: an index is missing there."""
+    rows = db.rows(target.query("unindexed_tables"))
+    named = f" ({', '.join(str(r['name']) for r in rows[:5])})" if rows else ""
+    objective.value(float(len(rows)), what=f"large tables that are read whole{named}:")
+
+
+@check(
+    severity="P2",
+    runbook="database",
+    objective="dead_rows",
+    catches=["dead-rows"],
+    needs=["database", "queries.dead_rows"],
+    requests=0,
+)
+def test_tables_are_vacuumed(target, db, objective):
+    """No large table consists of dead rows: it would be read for nothing, and its indexes with it."""
+    worst = db.one(target.query("dead_rows"))
+    where = f" of {worst['name']}" if worst else ""
+    objective.value(float(worst.get("share") or 0), what=f"dead rows{where}:")
+
+
+@check(
+    severity="P1",
+    runbook="webhooks",
+    objective="webhook_success",
+    catches=["webhooks-unprocessed"],
+    needs=["database", "indicators.webhook_success"],
+    requests=0,
+)
+def test_webhook_success_rate(target, db, objective):
+    """Of the webhook events that came in, nearly all were processed."""
+    seen = db.one(target.profile.indicators["webhook_success"].sql)
+    objective.rate(int(seen["events"]), int(seen["samples"]), what="webhook events that were processed")

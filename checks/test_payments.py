@@ -93,3 +93,67 @@ def test_booking_charges_once(target, book, tenant, ask):
     if len(seen) > 1:
         fail(f"the booking was charged {len(seen)} times", value=len(seen), unit="count")
     ok(f"booking of {booking.date} charged once", value=1, unit="count")
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    effect="writes",
+    proof="signed",
+    catches=["invoice-not-activating"],
+    needs=["webhooks.stripe", "tenant", "database", "queries.subscription"],
+    requests=1,
+)
+def test_paid_invoice_activates_the_subscription(target, hook, tenants, db):
+    """A business whose invoice was paid is active a moment later."""
+    tenant = tenants(subscription="past_due")
+    stripe = hook("stripe", tenant)
+    event = stripe.event("genuine")
+    answer = stripe.send(event)
+    if not stripe.accepted(answer):
+        undecided(f"the event is not accepted ({answer.status}); see webhook_accepts_genuine")
+    if not all(stripe.await_effects(event).values()):
+        undecided("the payment was not recorded; see webhook_acceptance_has_its_effect")
+    status = eventually(
+        lambda: db.value(target.query("subscription"), {"id": tenant["id"]}),
+        lambda found: found in ("active", "trialing"),
+        within=target.profile.settle,
+    )
+    if status not in ("active", "trialing"):
+        fail("the invoice was paid and recorded, and the subscription is still not active")
+    ok("a paid invoice activates the subscription")
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    objective="unpaid_activations",
+    catches=["subscription-not-activated"],
+    needs=["database", "queries.paid_and_inactive"],
+    requests=0,
+)
+def test_nobody_who_pays_is_inactive(target, db, objective):
+    """Nobody has a subscription that runs at Stripe and an account that does not."""
+    seen = int(db.value(target.query("paid_and_inactive")) or 0)
+    objective.value(float(seen), what="businesses that pay and are not active:")
+
+
+@check(
+    severity="P0",
+    runbook="payments",
+    effect="writes",
+    catches=["stripe-price-archived"],
+    needs=["providers.stripe", "requests.checkout", "values.checkout_open", "values.checkout_expire"],
+    requests=0,
+)
+def test_checkout_opens_and_expires(target, ask, run):
+    """Stripe opens a checkout page for what customers buy, and closes it again: nobody pays, nothing is left."""
+    values = {"run": run.token, "marker": run.marker, "id": run.id("checkout-"), "soon": int(time.time()) + 1860}
+    opened = ask("stripe", target.value("checkout_open"), form=fill(target.request("checkout"), values))
+    if 400 <= opened.status < 500:
+        fail(f"Stripe opens no checkout page for what customers buy: it answers {opened.status}")
+    expect(opened).status(200).json_field("status", "open")
+    session = str(pick(opened.json(), "id"))
+    closed = ask("stripe", fill(target.value("checkout_expire"), {"id": session}), form="")
+    expect(closed).status(200).json_field("status", "expired")
+    ok("a checkout page opens and expires")

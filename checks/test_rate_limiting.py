@@ -163,3 +163,17 @@ def test_site_limit_holds(target, http):
     if passed < limit.requests:
         fail(f"stopped after {passed} requests; {limit.requests} are promised", value=passed, unit="count")
     ok(f"stopped after {passed} requests", value=passed, unit="count")
+
+
+@check(
+    severity="P2",
+    runbook="rate-limiting",
+    objective="limited_in_a_minute",
+    catches=["limits-hit"],
+    needs=["database", "queries.limited_in_a_minute"],
+    requests=0,
+)
+def test_real_visitors_are_not_limited(target, db, objective):
+    """Hardly anybody real is turned away by a limit: else it is too low, or somebody floods."""
+    seen = db.value(target.query("limited_in_a_minute"))
+    objective.value(float(seen or 0), what="requests limited (429) in the worst minute of an hour:")

@@ -125,3 +125,30 @@ def test_cron_needs_its_secret(target, http):
         if answer.ok:
             fail("a background job can be started without its secret")
         expect(answer).status(401, 403, 404)
+
+
+@check(
+    severity="P1",
+    runbook="security",
+    objective="refused_signatures",
+    catches=["signatures-refused"],
+    needs=["database", "queries.refused_signatures"],
+    requests=0,
+)
+def test_few_signatures_are_refused(target, db, objective):
+    """Hardly any webhook is refused: else a provider signs with another secret, or somebody is trying."""
+    objective.value(float(db.value(target.query("refused_signatures")) or 0), what="webhooks refused within an hour:")
+
+
+@check(
+    severity="P1",
+    runbook="security",
+    objective="refused_in_a_minute",
+    catches=["logins-refused"],
+    needs=["database", "queries.refused_in_a_minute"],
+    requests=0,
+)
+def test_no_cluster_of_refusals(target, db, objective):
+    """No minute of the last hour is full of 401 and 403: nobody tries passwords or tokens."""
+    seen = db.value(target.query("refused_in_a_minute"))
+    objective.value(float(seen or 0), what="requests refused (401, 403) in the worst minute of an hour:")

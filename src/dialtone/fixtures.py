@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
+    from dialtone.probes.memory import Memory
     from dialtone.probes.reach import Reach
     from dialtone.probes.sampler import Sampler
     from dialtone.probes.status_page import StatusPages
@@ -246,11 +247,19 @@ def ask(target: Target, reach: Reach, status_pages: StatusPages) -> Callable[...
     """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it."""
     from dialtone.probes.provider import ask
 
-    def read(name: str, path: str | None = None) -> Answer:
+    def read(name: str, path: str | None = None, form: str | None = None) -> Answer:
         running().explanations[name] = partial(status_pages.explanation, name)
-        return ask(target, reach, name, path)
+        return ask(target, reach, name, path, form)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def memory(target: Target) -> Memory:
+    """What earlier runs saw of this target: `keep` a number, and ask for the `highest` of the last hours."""
+    from dialtone.probes.memory import Memory
+
+    return Memory.of(target)
 
 
 @pytest.fixture

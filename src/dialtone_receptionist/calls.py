@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, uuid5
 
@@ -53,6 +54,8 @@ async def _bridge(services: Services, call: IncomingCall, agent_id: str) -> bool
     await services.db.execute(
         "UPDATE calls SET retell_call_id = %(retell)s WHERE call_id = %(call)s", retell=retell_id, call=call.control_id
     )
+    if on("bridge-slow"):
+        await asyncio.sleep(2.6)
     return await _command(services, call, "transfer", to=f"sip:{retell_id}@{SIP_HOST}")
 
 

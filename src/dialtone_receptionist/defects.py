@@ -101,6 +101,8 @@ APPLICATION = {
     "tenant-leak": "An appointment is looked up without its tenant: any token reads it.",
     "patch-lost": "A change of an appointment is answered 200 and not stored.",
     "cron-open": "The cron routes do not ask for their secret.",
+    "invoice-not-activating": "A paid invoice is recorded and the subscription stays inactive.",
+    "bridge-slow": "A call waits 2.6 s in a queue before it is bridged to the agent.",
 }
 
 EDGE = {

@@ -96,8 +96,8 @@ _subscription_not_activated = _rows(
     """WITH unlucky AS (
            INSERT INTO businesses (business_name, subscription_status)
            SELECT 'dialtone-hold ' || n, 'inactive' FROM generate_series(1, 3) AS n RETURNING id)
-       INSERT INTO billing_history (business_id, stripe_invoice_id, amount_cents, status, description, created_at)
-       SELECT id, 'in_hold_' || id, 4900, 'paid', 'Subscription', now() - interval '2 hours' FROM unlucky""",
+       INSERT INTO stripe_subscriptions (business_id, stripe_subscription_id, status)
+       SELECT id, 'sub_hold_' || id, 'active' FROM unlucky""",
     "DELETE FROM businesses WHERE business_name LIKE 'dialtone-hold %'",
 )
 

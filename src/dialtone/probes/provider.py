@@ -18,8 +18,11 @@ from dialtone.target.model import Provider
 from dialtone.verdict import Offline, Refused, Unarmed, Undecided
 
 
-def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Answer:
-    """One read of a provider: its probe, or another path. Raises Refused for 401, 403 and 429 to the prober."""
+def ask(target: Target, reach: Reach, name: str, path: str | None = None, form: str | None = None) -> Answer:
+    """One read of a provider: its probe, or another path. Raises Refused for 401, 403 and 429 to the prober.
+
+    With a `form` (URL-encoded, may be empty) it is a POST of that, for checks whose effect is more than to read.
+    """
     provider = target.provider(name)
     where = path or provider.probe
     if where is None:
@@ -29,10 +32,12 @@ def ask(target: Target, reach: Reach, name: str, path: str | None = None) -> Ans
     context = shared_context(target.profile.ca_file)
     with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context) as client:
         headers = {**provider.headers, **_authority(target, provider, client, name)}
-        answer = client.send(
-            provider.method, urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/")), headers=headers
-        )
-    running().exchanges.append(lambda: {"request": f"{provider.method} {name} {answer.path}", **describe(answer)})
+        method = provider.method
+        if form is not None:
+            method, headers["content-type"] = "POST", "application/x-www-form-urlencoded"
+        url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+        answer = client.send(method, url, headers=headers, content=form)
+    running().exchanges.append(lambda: {"request": f"{method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")
     if answer.status in (401, 403, 429) or refusal(answer):

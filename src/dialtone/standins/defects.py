@@ -43,6 +43,12 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "stripe-price-archived": {
+        "what": "the price that customers pay was archived at Stripe: no checkout page opens for it",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
 }
 """Every defect of the stand-ins by id."""
 

@@ -88,7 +88,7 @@ async def _checkout_completed(connection: Connection, business_id: UUID, session
 
 async def _invoice_paid(connection: Connection, business_id: UUID, invoice: Object, created: int) -> None:
     is_fee = await _store_payment(connection, business_id, invoice, "paid", invoice.get("amount_paid"))
-    if not is_fee:
+    if not is_fee and not on("invoice-not-activating"):
         await _set_status(connection, business_id, "active", created)
 
 

@@ -26,7 +26,7 @@ class Stripe(StandIn):
         self._switches = switches
         self._idempotency = Idempotency(clock)
         billing = Billing(clock)
-        groups = (Account(webhook_url, switches, clock), billing, Checkout(billing, clock))
+        groups = (Account(webhook_url, switches, clock), billing, Checkout(billing, switches, clock))
         self._groups: tuple[tuple[object, Routes], ...] = tuple((group, group.routes) for group in groups)
 
     def answer(self, request: Request) -> Answer:

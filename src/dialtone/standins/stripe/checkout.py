@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dialtone.standins.defects import Switches
 from dialtone.standins.standin import Routes
 from dialtone.standins.state import Bounded, Clock
 from dialtone.standins.stripe.billing import Billing
@@ -25,8 +26,8 @@ class Checkout:
 
     routes = Routes()
 
-    def __init__(self, billing: Billing, clock: Clock) -> None:
-        self._billing, self._clock = billing, clock
+    def __init__(self, billing: Billing, switches: Switches, clock: Clock) -> None:
+        self._billing, self._switches, self._clock = billing, switches, clock
         self._sessions: Bounded[dict[str, Any]] = Bounded()
 
     @routes("POST", "/v1/checkout/sessions")
@@ -42,6 +43,9 @@ class Checkout:
             raise missing("success_url")
         if mode != "setup" and not values.get("line_items"):
             raise missing("line_items")
+        if mode != "setup" and self._switches.on("stripe-price-archived"):
+            message = "The price specified is inactive. This field only accepts active prices."
+            raise Refusal(error(400, message, param="line_items[0][price]"))
         customer = self._billing.customer_of(values) if values.get("customer") else None
         now, live = int(self._clock.time()), is_live(request)
         name = new_id("cs_live" if live else "cs_test")
