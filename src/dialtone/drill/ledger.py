@@ -145,8 +145,8 @@ def reconcile(
 
     `retries` that were due more than `overdue` seconds before `now` are not believed: nobody runs them any more. With
     `closed` all promises are known, so that a stray is one too many; without, strays are listed apart. A promise
-    that is made twice with one key is one, with the firmer answer. A book that a duty names and nobody brought makes the
-    ledger unknown, in words.
+    that is made twice with one key is one, with the firmer answer. A book that a duty names and
+    nobody brought makes the ledger unknown, in words.
     """
     owed = _owed(promises)
     coming = {(retry.duty, retry.key) for retry in retries if retry.due >= now - overdue}
