@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from dialtone import check, each, expect, fail, note, ok, pick
 from dialtone.probes.sampler import is_down
@@ -140,6 +140,38 @@ def test_page_assets_load(target, http):
     for asset in ours[:7]:
         expect(http.get(asset)).status(200, 304)
     ok(f"{len(ours[:7])} assets load", value=len(ours[:7]), unit="count")
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        href = dict(attrs).get("href")
+        if tag == "a" and href:
+            self.found.append(href)
+
+
+@check(runbook="site-down", catches=["dead-link"], needs=["pages"], requests=20)
+def test_internal_links_lead_somewhere(target, http, many):
+    """Whatever our pages lead to on our own host is there; the pages themselves are judged by pages_answer."""
+    pages = [page.path for page in target.profile.pages.values()][:5]
+    links: set[str] = set()
+    for path in pages:
+        page = http.get(path)
+        if page.ok and page.is_html:
+            parser = _Links()
+            parser.feed(page.text())
+            links |= {urldefrag(urljoin(page.url, link)).url for link in parser.found}
+    host = urlsplit(target.profile.base_url).netloc
+    ours = sorted(link for link in links if urlsplit(link).netloc == host and urlsplit(link).path not in pages)
+    # What wants a session or a method of its own is there as well.
+    samples = many(ours[:15], status=(*range(200, 400), 401, 403, 405, 429))
+    dead = [sample.finding.reason for sample in samples if sample.finding.verdict.is_bad]
+    if dead:
+        fail(f"{len(dead)} of {len(links)} internal links lead nowhere: {'; '.join(dead[:3])}", value=len(dead))
+    ok(f"{len(links)} internal links lead somewhere", value=0, unit="count")
 
 
 @check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["values.edge_header"], requests=1)

@@ -1,6 +1,6 @@
 """What a check may ask for.
 
-`target`, `http`, `objective`, `sampler`, `db`, `tenant`, `tenants`, `hook`, `journal`, `ask`,
+`target`, `http`, `many`, `objective`, `sampler`, `db`, `tenant`, `tenants`, `hook`, `journal`, `ask`,
 `status_pages`, `run`: each is made at
 the moment of asking and gone after the check; connections to the database and the identity of the run belong to the
 process.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
+    from dialtone.probes.many import Many
     from dialtone.probes.memory import Memory
     from dialtone.probes.reach import Reach
     from dialtone.probes.sampler import Sampler
@@ -135,6 +136,14 @@ def sampler(http: Caller) -> Sampler:
     from dialtone.probes.sampler import Sampler
 
     return Sampler(http)
+
+
+@pytest.fixture
+def many(http: Caller) -> Many:
+    """`many(paths)`: as many requests at once as a host may be asked for, each with its sample and verdict."""
+    from dialtone.probes.many import Many
+
+    return Many(http)
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ APPLICATION = {
     "health-stale": "The health endpoint repeats an answer that was computed an hour ago.",
     "health-leaks": "The health endpoint lists which secrets are set and the text of a database error.",
     "soft-404": "Unknown pages are answered 200 with the landing page.",
+    "dead-link": "The pricing page leads to terms of service that were never published.",
     "asset-missing": "The pages refer to a style sheet that was not deployed and answers 404.",
     "health-flaps": "The function crashes on every 6th health request of a client and the connection is closed.",
     "errors-one-in-six": "Every 6th request of a client for /landing or /login raises an error and answers 500.",

@@ -80,6 +80,10 @@ class Exchange:
         """Where the time went."""
         return Phases(self.dns, self.connect, self.tls, self.first, self._clock() - self.started)
 
+    def silence(self) -> float:
+        """Seconds since something was sent or came."""
+        return self._clock() - max(self._last, self._asked)
+
     def silent(self) -> Interrupted:
         """Time is over while waiting for the answer."""
         now = self._clock()

@@ -83,7 +83,7 @@ def connect(addresses: list[Address], source: str | None, exchange: Exchange) ->
             return _connect_one(family, where, source, (end - exchange.now()) / left)
         except OSError as wrong:
             errors.append(wrong)
-    raise _unreachable(addresses, errors, exchange.now() - began)
+    raise unreachable(addresses, errors, exchange.now() - began)
 
 
 def _connect_one(
@@ -106,7 +106,8 @@ def _connect_one(
     return made
 
 
-def _unreachable(addresses: list[Address], errors: list[OSError], spent: float) -> Interrupted:
+def unreachable(addresses: list[Address], errors: list[OSError], spent: float) -> Interrupted:
+    """What it means that no address took a connection: `errors` are theirs, `spent` seconds."""
     numbers = {e.errno for e in errors}
     if numbers <= _NO_ROUTE and all(family == socket.AF_INET6 for family, _ in addresses):
         return Interrupted(FailureKind.NO_ADDRESS_FAMILY, "it has IPv6 addresses only, and the prober has no IPv6")

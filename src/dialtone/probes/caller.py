@@ -65,6 +65,8 @@ class Caller:
             for name, value in profile.headers.items()
         }
         self.address: str | None = None
+        self.source: str | None = None
+        self._common: dict[str, str] = {}
         self.client = self.fresh_address()
 
     def fresh_address(self) -> Client:
@@ -77,6 +79,7 @@ class Caller:
                 headers[block.header] = self.address
             else:
                 source = self.address
+        self.source, self._common = source, headers
         self._turn += 1
         client = Client(
             self.target.profile.base_url,
@@ -129,6 +132,11 @@ class Caller:
         self._reach.judge(answer)
         return answer
 
+    def headers(self, method: str, url: str) -> dict[str, str]:
+        """What every request of this caller carries; what is the target's alone goes to no other host."""
+        own = same_origin(url, self.target.profile.base_url)
+        return {**(self._common if own else {"user-agent": AGENT}), **self._marks(method, url)}
+
     def close(self) -> None:
         """Close every connection."""
         for client in self._clients:
@@ -142,6 +150,11 @@ class Caller:
             digest = hmac.new(self._key.encode(), said.encode(), hashlib.sha256).hexdigest()
             marks["x-dialtone-synthetic"] = f"t={at},run={self._run},v1={digest}"
         return marks
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether two URLs name one scheme, host and port."""
+    return _origin(url).lower() == _origin(other).lower()
 
 
 def _origin(url: str) -> str:

@@ -82,6 +82,8 @@ async def pricing(request: Request) -> Response:
         raise RuntimeError("the page could not be rendered")
     if on("slow-tail") and _is_nth(request, 4):
         await asyncio.sleep(1.3)
+    if on("dead-link"):
+        return _html(PRICING.replace(b"</p></main>", b' <a href="/terms">Terms of service</a></p></main>'))
     return _html(PRICING)
 
 
