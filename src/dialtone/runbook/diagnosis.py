@@ -1,0 +1,189 @@
+"""Makes a diagnosis: every look once, whatever it finds, masked; then which cause is the likeliest.
+
+A look that fails, or may not look, says so and takes nothing with it. The record is made of JSON types and told while
+it grows, so that whoever waits for it has what was found when the time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
+from dialtone.redact import secrets
+from dialtone.runbook import causes as cause_files
+from dialtone.runbook import looks as look_files
+from dialtone.runbook.causes import Candidate, Cause, Entry, candidates, is_red
+from dialtone.runbook.looks import Look
+from dialtone.runbook.masking import MOST_ROWS, masked
+from dialtone.runbook.policy import PolicyError, modules
+from dialtone.runbook.scene import Scene
+from dialtone.target import Target
+from dialtone.template import TemplateError
+from dialtone.verdict import Judged, Misdeclared, Unarmed
+
+_REMEDIES = {
+    DatabaseTrouble.DENIED: "grant the prober's role the right to read it (pg_monitor for statistics)",
+    DatabaseTrouble.MISSING: "create it, or correct the profile (pg_stat_statements is an extension: CREATE EXTENSION)",
+    DatabaseTrouble.REFUSED: "look at the prober's credential and the connections in use",
+    DatabaseTrouble.TIMEOUT: "the database is slow or locked itself: look at it by hand",
+    DatabaseTrouble.UNREACHABLE: "the database does not answer: look at its host",
+}
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def policy(folders: Sequence[Path]) -> tuple[list[Cause], list[Look]]:
+    """The causes and looks that are declared in these folders. Raises PolicyError in words."""
+    try:
+        return (
+            cause_files.declared(modules(folders, "causes")),
+            look_files.declared(modules(folders, "diagnosis")),
+        )
+    except ValueError as wrong:
+        raise PolicyError(str(wrong)) from None
+
+
+def due(looks: Sequence[Look], sections: Sequence[str]) -> list[Look]:
+    """The looks of these sections, each once, in the order of their files."""
+    return [one for one in looks if any(one.is_about(section) for section in sections)]
+
+
+def facts_of(target: Target, folders: Sequence[Path], clock: Callable[[], float] = time.time) -> dict[str, Any]:
+    """What the looks marked as facts say now: look -> rows; those that fail are left out."""
+    scene = Scene(target, [], None, datetime.fromtimestamp(clock(), UTC))
+    try:
+        seen = [(one, looked(one, scene)) for one in policy(folders)[1] if one.facts]
+        return {one.name: record["rows"] for one, record in seen if record["rows"] is not None}
+    finally:
+        scene.close()
+
+
+def looked(look: Look, scene: Scene) -> dict[str, Any]:
+    """One look: `rows`, `said`, what it `suspects`, and what it `lacks`."""
+    began, before, missed = time.monotonic(), len(scene.suspects), len(scene.lacks)
+    record: dict[str, Any] = {"what": look.what, "rows": None, "said": None, "suspects": [], "lacks": []}
+    try:
+        lacks = scene.target.lacks(look.needs)
+        if lacks:
+            raise Unarmed("; ".join(dict.fromkeys(lacks)))
+        found = look.function(**{name: scene.ask_for(name) for name in look.wants})
+        _take(record, found)
+    except Unarmed as reason:
+        record["lacks"].append(str(reason))
+    except DatabaseFailure as trouble:
+        remedy = _REMEDIES.get(trouble.kind)
+        record["lacks"].append(f"{trouble.reason}{f': {remedy}' if remedy else ''}")
+    except Judged as judged:
+        record["lacks"].append(judged.finding.reason)
+    except Exception as error:  # noqa: BLE001 - a look that fails says so, and changes nothing else
+        record["lacks"].append(_failed(error))
+    record["lacks"] += [reason for reason in dict.fromkeys(scene.lacks[missed:])]
+    record["suspects"] = [{"cause": cause, "because": because} for cause, because in scene.suspects[before:]]
+    record["seconds"] = round(time.monotonic() - began, 3)
+    return dict(secrets.tree(record))
+
+
+def _take(record: dict[str, Any], found: Any) -> None:
+    if isinstance(found, str):
+        record["said"] = masked(found)
+    elif isinstance(found, Mapping):
+        record["rows"] = [masked(found)]
+    elif found is not None:
+        rows = list(found)
+        record["rows"] = [masked(row) for row in rows[:MOST_ROWS]]
+        if len(rows) > MOST_ROWS:
+            record["said"] = f"{len(rows) - MOST_ROWS} more rows"
+
+
+def _failed(error: Exception) -> str:
+    """The kind of an error and its place; its words may hold data, unless they are ours."""
+    own = isinstance(error, Misdeclared | TemplateError)
+    trace, last = error.__traceback__, ""
+    while trace is not None:
+        last = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"the look itself failed: {type(error).__name__}{f': {error}' if own else ''} at {last}"
+
+
+def steps(target: Target, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parts of a diagnosis, as they are found: first what the causes know, then one part for each look."""
+    entries: list[Entry] = request["checks"]
+    known, looks = policy([Path(folder) for folder in request["folders"]])
+    sections = list(dict.fromkeys(e["runbook"] for e in entries if is_red(e)))
+    contacts = {name: contact(target, name) for name in {c.contact for c in known if c.contact}}
+    yield {"causes": [_plain(cause, entries) for cause in known], "contacts": contacts, "sections": sections}
+    scene = Scene(target, entries, request.get("last_ok"), datetime.now(UTC))
+    try:
+        for one in due(looks, sections):
+            record = looked(one, scene)
+            of = [section for section in sections if one.is_about(section)]
+            yield {"look": one.name, "sections": of, "facts": one.facts, **record}
+    finally:
+        scene.close()
+
+
+def _plain(cause: Cause, entries: Sequence[Entry]) -> dict[str, Any]:
+    return {
+        "id": cause.id,
+        "says": cause.says,
+        "first": cause.first,
+        "contact": cause.contact,
+        "explains": list(cause.explains),
+        "signs": cause.signs(entries),
+    }
+
+
+def contact(target: Target, name: str) -> str:
+    """Whom to turn to about a provider: the profile's contact, and its status page."""
+    provider = target.profile.providers.get(name)
+    contacts: Mapping[str, str] = getattr(target.profile, "contacts", {})
+    said = [f"support {contacts[name]}"] if name in contacts else []
+    said += [f"status {provider.status_page}"] if provider and provider.status_page else []
+    return ", ".join(said)
+
+
+def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], missed: str | None) -> dict[str, Any]:
+    """The diagnosis as a document, from the parts that arrived; `missed` says why there are no more."""
+    head: Mapping[str, Any] = next((p for p in parts if "causes" in p), {"causes": [], "contacts": {}, "sections": []})
+    looks = {p["look"]: {k: v for k, v in p.items() if k != "look"} for p in parts if "look" in p}
+    seen: dict[str, list[str]] = {}
+    strange = []
+    known = {cause["id"] for cause in head["causes"]}
+    for name, record in looks.items():
+        for suspect in record["suspects"]:
+            if suspect["cause"] in known:
+                seen.setdefault(suspect["cause"], []).append(suspect["because"])
+            else:
+                strange.append(f"{name} suspects {suspect['cause']}, a cause that is not declared")
+    causes = [
+        Cause(c["id"], c["says"], c["first"], explains=c["explains"], contact=c["contact"]) for c in head["causes"]
+    ]
+    found = candidates(causes, {c["id"]: c["signs"] for c in head["causes"]}, entries, seen)
+    red = [e["id"] for e in entries if is_red(e)]
+    accounted = {check for c in found for check in c.checks}
+    lacks = [*strange, *([missed] if missed else [])]
+    return {
+        "cause": _told(found[0], head["contacts"], entries) if found and found[0].checks else None,
+        "candidates": [_told(c, head["contacts"], entries) for c in found[1:6]],
+        "unexplained": [check for check in red if check not in accounted],
+        "sections": list(head["sections"]),
+        "looks": looks,
+        "lacks": lacks,
+    }
+
+
+def _told(candidate: Candidate, contacts: Mapping[str, str], entries: Sequence[Entry]) -> dict[str, Any]:
+    reasons = {e["id"]: e["reason"] for e in entries}
+    because = candidate.because or [reasons[check] for check in candidate.signs[:1]]
+    to = contacts.get(candidate.contact or "", "")
+    return {
+        "id": candidate.id,
+        "says": candidate.says,
+        "first": candidate.first,
+        "because": because,
+        "checks": candidate.checks,
+        "contact": f"{candidate.contact}: {to}" if to else candidate.contact,
+    }
