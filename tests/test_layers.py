@@ -50,7 +50,14 @@ OWNERS = {
     "allure_commons": {"report"},
 }
 # What a check or an experiment may import: the public names, what is documented beside them, and the standard library.
-POLICY = ("dialtone", "dialtone.verdict", "dialtone.template", "dialtone.assertions", "dialtone.probes")
+POLICY = (
+    "dialtone",
+    "dialtone.verdict",
+    "dialtone.template",
+    "dialtone.assertions",
+    "dialtone.probes",
+    "dialtone.runbook",
+)
 LONGEST = 400
 
 

@@ -34,11 +34,17 @@ class Environment:
         self._foreseen = False
         self._names: dict[str, list[str]] = {}
         self._named = False
+        self._passing = False
 
     @property
     def opened(self) -> bool:
         """Whether there was a run of checks."""
         return self._target is not None
+
+    @property
+    def passing(self) -> bool:
+        """Whether the target was a sandbox of this run alone: what is known of it is of no use to the next run."""
+        return self._passing
 
     @property
     def target(self) -> Target:
@@ -136,7 +142,7 @@ class Environment:
             return
         self._sandbox = Sandbox.begin(**sandbox_options(self._path, self._name))
         os.environ[STATE] = str(self._sandbox.state_file)
-        self._named = True
+        self._named = self._passing = True
 
     def _ready(self) -> None:
         from dialtone.sandbox import Sandbox

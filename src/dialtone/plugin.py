@@ -47,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="FILE",
         help="where to write the verdicts as JSON (default: build/verdicts.json)",
     )
+    group.addoption(
+        "--no-diagnosis",
+        action="store_true",
+        default=bool(os.environ.get("DIALTONE_NO_DIAGNOSIS")),
+        help="do not look for the cause when a check is red",
+    )
     hooks = Hooks()
     pluginmanager.register(hooks, "dialtone-hooks")
     pluginmanager.register(Items(hooks), "dialtone-items")
@@ -92,10 +98,14 @@ class Hooks:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Start what the checks need just before the first one, and end it after the last."""
         self.session.begin()
+        interrupted = False
         try:
             return (yield)
+        except KeyboardInterrupt:
+            interrupted = True
+            raise
         finally:
-            self.session.end()
+            self.session.end(interrupted=interrupted)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: object) -> None:

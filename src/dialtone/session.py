@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -20,6 +20,9 @@ from dialtone.judging import Meta, Record, current
 from dialtone.keeping import MEASURED, Keeping
 from dialtone.scan import holds_checks
 from dialtone.verdict import Misdeclared, Unarmed
+
+if TYPE_CHECKING:
+    from dialtone.runbook.after import Aftermath
 
 SESSION = pytest.StashKey["Session"]()
 RECORD = pytest.StashKey[Record]()
@@ -61,6 +64,7 @@ class Session:
         self.environment = Environment(config, self.is_worker)
         self.gatherer = reports.Gatherer()
         self.history = Keeping(self.environment, self.gatherer, self.started)
+        self.diagnosis: dict[str, Any] | None = None
 
     def collected(self, items: Sequence[pytest.Item]) -> None:
         """Remember the checks, refuse two with one id, and leave a catalogue where one is asked for."""
@@ -102,9 +106,29 @@ class Session:
         """Controller of xdist: the sandbox has to be up and the profile right before a worker begins."""
         self.environment.foreseen()
 
-    def end(self) -> None:
-        """After the last test."""
+    def end(self, *, interrupted: bool = False) -> None:
+        """After the last test: the diagnosis of what is red, while there is something to look at."""
+        if not interrupted:
+            self._diagnose()
         self.environment.close()
+
+    def _diagnose(self) -> None:
+        if self.is_worker or not self.gatherer.entries or not self.environment.opened:
+            return
+        aftermath = self._aftermath()
+        aftermath.clear()
+        if not self.config.option.no_diagnosis:
+            self.diagnosis = aftermath.diagnosed(self.gatherer.all(), list(self.gatherer.entries))
+
+    def _aftermath(self) -> Aftermath:
+        from dialtone.runbook.after import Aftermath
+
+        return Aftermath(self.environment.target, self._verdicts, self.config.rootpath)
+
+    @property
+    def _verdicts(self) -> Path:
+        path = Path(self.config.option.verdicts)
+        return path if path.is_absolute() else self.config.rootpath / path
 
     def _takes_part(self, meta: Meta) -> bool:
         try:
@@ -223,13 +247,22 @@ class Session:
             datetime.now(UTC),
             self.exit_code,
         )
-        path = Path(self.config.option.verdicts)
-        reports.write_json(path if path.is_absolute() else self.config.rootpath / path, document)
+        if self.diagnosis:
+            document["diagnosis"] = self.diagnosis
+            pages = self.diagnosis["pages"]
+            texts = {section: (self.config.rootpath / path).read_text() for section, path in pages.items()}
+            reports.pages_to_allure(self.config, texts, self.started)
+        reports.write_json(self._verdicts, document)
+        if self.exit_code == 0 and self.environment.opened and not self.config.option.no_diagnosis:
+            self._aftermath().keep(document, list(self.gatherer.entries), passing=self.environment.passing)
 
     def summarise(self, terminal: pytest.TerminalReporter) -> None:
         """Controller: the summary at the end of the run."""
         if not self.is_worker and self.gatherer.entries:
-            reports.summarise(terminal, self.gatherer, self.environment, self.exit_code)
+            from dialtone.runbook import tell
+
+            closing = tell.lines(self.diagnosis, min(terminal._tw.fullwidth, 120)) if self.diagnosis else []
+            reports.summarise(terminal, self.gatherer, self.environment, self.exit_code, closing)
             if self.history.trouble:
                 terminal.write_line(f"history: {self.history.trouble}", yellow=True)
 

@@ -1,6 +1,6 @@
 """What is told about a run: verdicts as data, a summary for people, labels and evidence for Allure."""
 
-from dialtone.report.allure import crash_to_allure, curtain, to_allure
+from dialtone.report.allure import crash_to_allure, curtain, pages_to_allure, to_allure
 from dialtone.report.gather import Gatherer, crashed, declared, entry, write_json
 from dialtone.report.terminal import summarise, words
 
@@ -11,6 +11,7 @@ __all__ = [
     "curtain",
     "declared",
     "entry",
+    "pages_to_allure",
     "summarise",
     "to_allure",
     "words",

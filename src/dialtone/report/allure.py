@@ -118,6 +118,37 @@ def crash_to_allure(config: pytest.Config, nodeid: str, entry: Mapping[str, Any]
     (folder / f"{result['uuid']}-result.json").write_text(json.dumps(result))
 
 
+def pages_to_allure(config: pytest.Config, pages: Mapping[str, str], since: float) -> None:
+    """Attach a page to the results of the red checks of its section; `pages` is section -> Markdown.
+
+    The results of this run (`since`, seconds since the epoch) are written already: a diagnosis knows of all of them.
+    """
+    folder = results_directory(config)
+    if folder is None or not pages:
+        return
+    written: dict[str, str] = {}
+    for path in sorted(folder.glob("*-result.json")):
+        result = json.loads(path.read_text())
+        section = _section(result)
+        if section is None or section not in pages or result.get("start", 0) < since * 1000:
+            continue
+        if section not in written:
+            written[section] = f"{uuid.uuid4()}-attachment.md"
+            (folder / written[section]).write_text(secrets.scrub(pages[section]))
+        attachment = {"name": "diagnosis", "source": written[section], "type": "text/markdown"}
+        result["attachments"] = [*result.get("attachments", []), attachment]
+        path.write_text(json.dumps(result, ensure_ascii=False))
+
+
+def _section(result: Mapping[str, Any]) -> str | None:
+    """The section of the runbook that a red check links to."""
+    labels = {label["name"]: label["value"] for label in result.get("labels", [])}
+    if labels.get("verdict") not in (Verdict.BREACH, Verdict.CRITICAL):
+        return None
+    names = (str(link.get("name", "")) for link in result.get("links", []))
+    return next((name.removeprefix("runbook: ") for name in names if name.startswith("runbook: ")), None)
+
+
 def _link(runbook: str, section: str) -> dict[str, str]:
     return {"type": "link", "url": f"{runbook}#{section}", "name": f"runbook: {section}"}
 

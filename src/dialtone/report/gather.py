@@ -47,7 +47,14 @@ def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) 
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
         "at": record.notes.get("at"),
+        "trace": _trace(record) if worst.verdict.is_bad else None,
     }
+
+
+def _trace(record: Record) -> str | None:
+    """The trace id of the last request to the target: its own logs know it (W3C Trace Context)."""
+    said = (exchange().get("trace") for exchange in reversed(record.exchanges))
+    return next((str(trace) for trace in said if trace), None)
 
 
 def declared(meta: Meta) -> dict[str, Any]:

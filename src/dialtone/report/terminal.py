@@ -61,8 +61,17 @@ def _wrapped(text: str, width: int, first: str | None = None, indent: str = " " 
     return textwrap.wrap(text, max(40, width), initial_indent=first, subsequent_indent=indent, break_long_words=False)
 
 
-def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment: Environment, exit_code: int) -> None:
-    """Worst first; what was measured, how sure, what to read; then what is not known, and why."""
+def summarise(
+    terminal: pytest.TerminalReporter,
+    gathered: Gatherer,
+    environment: Environment,
+    exit_code: int,
+    closing: Sequence[tuple[str, bool]] = (),
+) -> None:
+    """Worst first; what was measured, how sure, what to read; then what is not known, and why.
+
+    `closing` are lines that stand before the last one, each with whether it stands out.
+    """
     width = min(terminal._tw.fullwidth, 120)
     target = environment.target if environment.opened else None
     title = f"dialtone: {target.name}, {target.profile.base_url}" if target else "dialtone"
@@ -96,6 +105,8 @@ def summarise(terminal: pytest.TerminalReporter, gathered: Gatherer, environment
             terminal.write_line(line)
         for line in _wrapped(_names(group, 6), width):
             terminal.write_line(line, light=True)
+    for line, strong in closing:
+        terminal.write_line(line, bold=strong)
     _closing(terminal, gathered, exit_code, width)
 
 

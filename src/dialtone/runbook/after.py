@@ -6,14 +6,16 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dialtone.report import write_json
 from dialtone.runbook import record
 from dialtone.runbook.ask import diagnose, facts, folders_of
 from dialtone.runbook.causes import is_red
 from dialtone.runbook.tell import page
-from dialtone.target import Target
+
+if TYPE_CHECKING:
+    from dialtone.target import Target
 
 
 def pages(verdicts: Path) -> Path:
@@ -38,7 +40,7 @@ class Aftermath:
 
     def diagnosed(self, checks: Sequence[Mapping[str, Any]], nodeids: Sequence[str]) -> dict[str, Any] | None:
         """The diagnosis of the red ones among these checks, its pages written; None where nothing is declared."""
-        folders = folders_of(checks, self._root, nodeids)
+        folders = folders_of(self._root, nodeids)
         if not folders or not any(is_red(e) and not e["experiment"] for e in checks):
             return None
         last = record.read(self._record)
@@ -56,20 +58,20 @@ class Aftermath:
         found["pages"] = self._write(found, checks)
         return found
 
-    def _write(self, found: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> list[str]:
-        folder, written = pages(self._verdicts), []
+    def _write(self, found: Mapping[str, Any], checks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        folder, written = pages(self._verdicts), {}
         folder.mkdir(parents=True, exist_ok=True)
         for section in dict.fromkeys(e["runbook"] for e in checks if is_red(e)):
             red = [e for e in checks if is_red(e) and e["runbook"] == section]
             path = folder / f"{section}.md"
             path.write_text(page(section, found, red, self._target.profile.runbook))
             near = path.is_relative_to(self._root)
-            written.append(str(path.relative_to(self._root) if near else path))
+            written[section] = str(path.relative_to(self._root) if near else path)
         return written
 
     def keep(self, document: Mapping[str, Any], nodeids: Sequence[str], *, passing: bool) -> None:
         """Keep the record of an ok run; the deployment's facts only where it outlives the run (`passing` is False)."""
-        folders = [] if passing else folders_of(document["checks"], self._root, nodeids)
+        folders = [] if passing else folders_of(self._root, nodeids)
         known = facts(self._request(folders)) if folders else {}
         write_json(self._record, record.record(document, known))
 

@@ -21,7 +21,7 @@ LIMIT = 20.0
 _HIDDEN = ("DIALTONE_SANDBOX", "DEFECTS_FILE")
 
 
-def folders_of(entries: Sequence[Mapping[str, Any]], root: Path, nodeids: Sequence[str]) -> list[Path]:
+def folders_of(root: Path, nodeids: Sequence[str]) -> list[Path]:
     """The folders of these tests that hold declarations for a diagnosis."""
     found = dict.fromkeys((root / nodeid.partition("::")[0]).parent for nodeid in nodeids)
     return [folder for folder in found if files([folder], "causes", "diagnosis")]

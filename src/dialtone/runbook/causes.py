@@ -122,7 +122,9 @@ def candidates(
     """
     weights = {e["id"]: _WEIGHT.get(e["severity"], 1) for e in entries if is_red(e)}
     found = [
-        Candidate(c.id, c.says, c.first, c.contact, tuple(c.explains), [*signs.get(c.id, ())], [], [*seen.get(c.id, ())])
+        Candidate(
+            c.id, c.says, c.first, c.contact, tuple(c.explains), [*signs.get(c.id, ())], [], [*seen.get(c.id, ())]
+        )
         for c in causes
         if signs.get(c.id) or seen.get(c.id)
     ]

@@ -66,11 +66,7 @@ def looked(look: Look, scene: Scene) -> dict[str, Any]:
     began, before, missed = time.monotonic(), len(scene.suspects), len(scene.lacks)
     record: dict[str, Any] = {"what": look.what, "rows": None, "said": None, "suspects": [], "lacks": []}
     try:
-        lacks = scene.target.lacks(look.needs)
-        if lacks:
-            raise Unarmed("; ".join(dict.fromkeys(lacks)))
-        found = look.function(**{name: scene.ask_for(name) for name in look.wants})
-        _take(record, found)
+        _take(record, _seen(look, scene))
     except Unarmed as reason:
         record["lacks"].append(str(reason))
     except DatabaseFailure as trouble:
@@ -80,10 +76,17 @@ def looked(look: Look, scene: Scene) -> dict[str, Any]:
         record["lacks"].append(judged.finding.reason)
     except Exception as error:  # noqa: BLE001 - a look that fails says so, and changes nothing else
         record["lacks"].append(_failed(error))
-    record["lacks"] += [reason for reason in dict.fromkeys(scene.lacks[missed:])]
+    record["lacks"] += list(dict.fromkeys(scene.lacks[missed:]))
     record["suspects"] = [{"cause": cause, "because": because} for cause, because in scene.suspects[before:]]
     record["seconds"] = round(time.monotonic() - began, 3)
     return dict(secrets.tree(record))
+
+
+def _seen(look: Look, scene: Scene) -> Any:
+    lacks = scene.target.lacks(look.needs)
+    if lacks:
+        raise Unarmed("; ".join(dict.fromkeys(lacks)))
+    return look.function(**{name: scene.ask_for(name) for name in look.wants})
 
 
 def _take(record: dict[str, Any], found: Any) -> None:

@@ -16,9 +16,11 @@ from dialtone.redact import foreign, secrets
 
 MOST_ROWS = 20
 _LONGEST = 200
-_STATEMENT = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|insert|update|delete|with|create|alter|drop|vacuum"
-                        r"|analyze|copy|begin|commit|rollback|set|show|declare|fetch|lock|call|do|merge|reindex)\b",
-                        re.IGNORECASE | re.DOTALL)  # fmt: skip
+_STATEMENT = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|insert|update|delete|with|create|alter|drop|vacuum|analyze|copy|begin"
+    r"|commit|rollback|set|show|declare|fetch|lock|call|do|merge|reindex)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _LITERALS = re.compile(
     r"--[^\n]*|/\*.*?\*/"  # comments may hold anything
     r"|\$(\w*)\$.*?(?:\$\1\$|$)"

@@ -1,4 +1,4 @@
-"""Finds the runbook's declarations beside the checks: plain Python files that hold constants and decorated functions."""
+"""Finds the runbook's declarations beside the checks: plain Python files of constants and decorated functions."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
     from dialtone.probes.reach import Reach
+    from dialtone.probes.status_page import StatusPages
     from dialtone.target import Target
 
 REQUESTS = 20
@@ -144,6 +145,12 @@ class Scene:
         from dialtone.probes.provider import ask
 
         return lambda name, path=None: ask(self.target, self.ask_for("reach"), name, path)
+
+    def _make_status(self) -> StatusPages:
+        """`status.of("stripe")`: what a provider's status page says."""
+        from dialtone.probes.status_page import StatusPages
+
+        return StatusPages(self.target)
 
     def _make_journal(self) -> Callable[..., list[dict[str, Any]]]:
         """`journal(provider=…)`: what the stand-ins took in, from their beginning (targets with stand-ins only)."""

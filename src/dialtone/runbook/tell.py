@@ -40,7 +40,7 @@ def lines(diagnosis: Mapping[str, Any], width: int) -> list[tuple[str, bool]]:
     for lack in diagnosis["lacks"][:2]:
         told += _wrapped("", lack, width)
     if diagnosis.get("pages"):
-        told += _wrapped("", " ".join(diagnosis["pages"][:4]), width)
+        told += _wrapped("", " ".join([*diagnosis["pages"].values()][:4]), width)
     return told
 
 
