@@ -468,12 +468,19 @@ _CALLS = [
         "look at where a booking queues its SMS: nothing fails at Telnyx, nothing is sent",
         seen=[When("booking_confirms_by_sms")],
     ),
-    Cause(
-        "telnyx.key-unusable",
-        "Confirmations are queued and cannot be sent: the request to Telnyx cannot even be made with this key",
-        "set TELNYX_API_KEY anew without a line break or blank at its end, then redeploy",
-        explains=["sms.never-queued"],
-        contact="telnyx",
+    *(
+        Cause(
+            f"{name}.key-unusable",
+            f"Requests to {said} cannot even be made with the application's key: it makes no valid header",
+            f"set {variable} anew without a line break or blank at its end, then redeploy",
+            explains=explains,
+            contact=name,
+        )
+        for name, said, variable, explains in (
+            ("telnyx", "Telnyx", "TELNYX_API_KEY", ["sms.never-queued", "calls.*"]),
+            ("retell", "Retell", "RETELL_API_KEY", ["calls.*"]),
+            ("stripe", "Stripe", "STRIPE_SECRET_KEY", ["payments.not-charged"]),
+        )
     ),
     Cause(
         "telnyx.key-refused",

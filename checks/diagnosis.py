@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from dialtone import pick
 from dialtone.runbook import look
@@ -92,7 +93,8 @@ def slow_statements(db):
 def schema(db, target):
     """How many columns each table has that the profile names."""
     return db.rows(
-        "SELECT c.relname::text AS name, count(*)::int AS columns, left(md5(string_agg(a.attname, ',' ORDER BY a.attname)), 6)"
+        "SELECT c.relname::text AS name, count(*)::int AS columns,"
+        " left(md5(string_agg(a.attname, ',' ORDER BY a.attname)), 6)"
         " AS fingerprint FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
         " AND NOT a.attisdropped WHERE pg_table_is_visible(c.oid) AND c.relname = ANY (%(names)s)"
         " GROUP BY 1 ORDER BY 1",
@@ -110,21 +112,20 @@ def running_version(get, target):
     if answer.failure:
         return f"the health endpoint does not answer: {answer.failure.reason}"
     tree = answer.json() if "json" in (answer.header("content-type") or "") else {}
-    version = str(pick(tree, target.field("health_version", "version")) or "not told")
+    version = str(pick(tree, "version") or "not told")
     header = target.profile.values.get("edge_header")
     region = (answer.header(str(header)) or "not told").split("::")[0][:12] if header else "not told"
     return {"version": version if re.fullmatch(r"[\w.+-]{1,40}", version) else "not told", "region": region}
 
 
-@look("*", needs=["providers.vercel", "values.deployments"])
-def last_deployment(ask, target, now):
+@look("*", needs=["tools.vercel", "values.hosting_project"])
+def last_deployment(read, now):
     """The last deployments, their state and age."""
-    answer = ask("vercel", target.value("deployments"))
-    found = pick(answer.json(), "deployments") or []
+    found = pick(read("vercel", "deployments").json(), "deployments") or []
     return [
         {
             "state": d.get("readyState") or d.get("state"),
-            "target": d.get("target"),
+            "in_production": d.get("readySubstate") == "PROMOTED",
             "minutes_ago": round((now.timestamp() - float(d.get("created") or d.get("createdAt") or 0) / 1000) / 60),
             "commit": str((d.get("meta") or {}).get("githubCommitSha", ""))[:10],
         }
@@ -132,12 +133,12 @@ def last_deployment(ask, target, now):
     ]
 
 
-@look("*", needs=["providers.vercel", "values.platform_logs"])
-def platform_logs(ask, target, red):
+@look("*", needs=["tools.logs"])
+def platform_logs(read, red):
     """What the platform logged of the requests that failed, by their trace id."""
     rows = []
     for entry in [e for e in red if e["trace"]][:3]:
-        answer = ask("vercel", fill(target.value("platform_logs"), {"trace": entry["trace"]}))
+        answer = read("logs", "search", trace=entry["trace"])
         rows += [{"check": entry["id"], "said": line} for line in answer.text().splitlines()[:5]]
     return rows
 
@@ -237,9 +238,10 @@ def stripe_deliveries(ask, target):
 
 
 @look("*", needs=["journal"])
-def outgoing_calls(journal, suspect):
-    """What the application asked of its providers, by answer (targets with stand-ins only)."""
-    calls = [r for r in journal() if (r.get("credential") or {}).get("owner") == "application"]
+def outgoing_calls(journal, began, suspect):
+    """What the application asked of its providers during the run, by answer (targets with stand-ins only)."""
+    recent = [r for r in journal() if r["at"] >= began.timestamp()]
+    calls = [r for r in recent if (r.get("credential") or {}).get("owner") == "application"]
     counted = Counter((r["provider"], r["status"]) for r in calls if r["provider"] not in ("sentry", "slack", "mail"))
     for (provider, code), count in counted.items():
         if provider == "telnyx" and code in (401, 403):
@@ -249,28 +251,49 @@ def outgoing_calls(journal, suspect):
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
-_UNSENDABLE = re.compile(r"(?i)(illegal|invalid) header|invalid character in header|ERR_INVALID_CHAR")
+# Ways in which HTTP clients refuse to send a header: undici and Node, httpx, urllib3.
+_UNSENDABLE = re.compile(
+    r"(?i)invalid character in header|ERR_INVALID_CHAR|illegal header|invalid header|LocalProtocol"
+)
+_CALLED = re.compile(r"(?i)\b(telnyx|stripe|retell)\b")
 
 
-@look("*", needs=["providers.sentry", "values.sentry_issues"])
-def sentry_issues(ask, target, since, suspect):
+@look("*", needs=["providers.sentry", "values.sentry_issues", "values.sentry_latest"])
+def sentry_issues(ask, target, since, began, suspect):
     """The issues that Sentry has seen since the last ok run, the most frequent first, with stack and release."""
-    rows = []
-    for issue in ask("sentry", target.value("sentry_issues")).json()[:10]:
-        seen = datetime.fromisoformat(str(issue["lastSeen"]).replace("Z", "+00:00"))
+    rows: list[dict[str, Any]] = []
+    for issue in ask("sentry", target.value("sentry_issues")).json():
+        seen = _time(issue["lastSeen"])
         if since and seen < since:
             continue
-        meta = issue.get("metadata") or {}
-        rows.append(
-            {
-                "error": meta.get("type") or issue.get("type"),
-                "where": issue.get("culprit"),
-                "events": int(issue["count"]),
-                "level": issue.get("level"),
-                "release": str(((issue.get("lastRelease") or {}).get("version")) or "not told")[:40],
-                "first_seen": datetime.fromisoformat(str(issue["firstSeen"]).replace("Z", "+00:00")),
-            }
-        )
-        if _UNSENDABLE.search(f"{issue.get('title')} {meta.get('value')}"):
-            suspect("telnyx.key-unusable", "Sentry has errors of a request header that cannot be sent")
-    return sorted(rows, key=lambda row: -row["events"])
+        kind = (issue.get("metadata") or {}).get("type") or "message"
+        row = {"error": kind, "events": int(issue["count"]), "first_seen": _time(issue["firstSeen"]), "last_seen": seen}
+        if len(rows) < 5:
+            event = ask("sentry", fill(target.value("sentry_latest"), {"issue": issue["id"]})).json()
+            chain = [v for e in event.get("entries") or [] if e.get("type") == "exception" for v in e["data"]["values"]]
+            row |= {"release": _release(event), "stack": _stack(chain)}
+            if seen >= began:
+                _suspect_of(issue, chain, suspect)
+        rows.append(row)
+    return rows
+
+
+def _release(event):
+    return str((event.get("release") or {}).get("version") or "not told").rpartition("@")[2]
+
+
+def _stack(chain):
+    """The innermost frames of the outermost exception: names of the program's only."""
+    frames = ((chain[-1].get("stacktrace") or {}).get("frames") or [])[-3:] if chain else []
+    return " < ".join(f"{f.get('filename')}:{f.get('lineNo')} {f.get('function')}" for f in reversed(frames))
+
+
+def _suspect_of(issue, chain, suspect):
+    called = _CALLED.search(str(issue.get("title")))
+    unsendable = any(_UNSENDABLE.search(f"{v.get('type')} {v.get('value')}") for v in chain)
+    if called and unsendable:
+        suspect(f"{called[1].lower()}.key-unusable", f"Sentry: {issue['count']} times the request could not be sent")
+
+
+def _time(told):
+    return datetime.fromisoformat(str(told).replace("Z", "+00:00"))

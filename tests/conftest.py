@@ -140,7 +140,14 @@ def _engine() -> None:
 @pytest.fixture
 def suite(_engine: None, pytester: pytest.Pytester, server: Server, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """A suite of checks in a folder of its own."""
-    for name in ("PREVIEW_KEY", "DIALTONE_TARGET", "DIALTONE_VERDICTS", "DIALTONE_CONFIG", "DIALTONE_CATALOG"):
+    for name in (
+        "PREVIEW_KEY",
+        "DIALTONE_TARGET",
+        "DIALTONE_VERDICTS",
+        "DIALTONE_CONFIG",
+        "DIALTONE_CATALOG",
+        "DIALTONE_NO_DIAGNOSIS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other people's plugins cost seconds

@@ -63,6 +63,7 @@ def test_keys(): ...
         "proof": None,
         "experiment": False,
         "at": "",
+        "trace": None,
     }
     assert days["at"] == "test_it.py:12"
     assert (good["verdict"], good["kind"], good["severity"]) == ("ok", None, "P0")

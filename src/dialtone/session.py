@@ -123,7 +123,7 @@ class Session:
     def _aftermath(self) -> Aftermath:
         from dialtone.runbook.after import Aftermath
 
-        return Aftermath(self.environment.target, self._verdicts, self.config.rootpath)
+        return Aftermath(self.environment.target, self._verdicts, self.config.rootpath, self.started)
 
     @property
     def _verdicts(self) -> Path:

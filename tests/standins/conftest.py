@@ -40,6 +40,7 @@ SECRETS = {
     "slack_path": "/services/T0000/B0000/slack-secret",
     "sentry_key": "0123456789abcdef0123456789abcdef",
     "vercel_token": "vercel-token",
+    "sentry_probe_token": "sntryu_probe-token-of-the-tests",
     "journal_token": "journal-token",
 }
 KEYS = {

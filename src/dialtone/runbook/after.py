@@ -24,10 +24,14 @@ def pages(verdicts: Path) -> Path:
 
 
 class Aftermath:
-    """What is left to do when the checks of a run are through. `root` is the folder that their ids are relative to."""
+    """What is left to do when the checks of a run are through.
 
-    def __init__(self, target: Target, verdicts: Path, root: Path) -> None:
+    `root` is the folder that their ids are relative to, `began` when the run did, in seconds since the epoch.
+    """
+
+    def __init__(self, target: Target, verdicts: Path, root: Path, began: float) -> None:
         self._target, self._verdicts, self._root = target, verdicts, root
+        self._began = datetime.fromtimestamp(began, UTC).isoformat()
         self._record = record.place(verdicts, target.name)
 
     def clear(self) -> None:
@@ -79,6 +83,7 @@ class Aftermath:
         return {
             "config": str(self._target.source),
             "target": self._target.name,
+            "began": self._began,
             "folders": [str(folder) for folder in folders],
             **more,
         }

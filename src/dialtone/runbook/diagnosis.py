@@ -53,7 +53,8 @@ def due(looks: Sequence[Look], sections: Sequence[str]) -> list[Look]:
 
 def facts_of(target: Target, folders: Sequence[Path], clock: Callable[[], float] = time.time) -> dict[str, Any]:
     """What the looks marked as facts say now: look -> rows; those that fail are left out."""
-    scene = Scene(target, [], None, datetime.fromtimestamp(clock(), UTC))
+    now = datetime.fromtimestamp(clock(), UTC)
+    scene = Scene(target, [], None, now, now)
     try:
         seen = [(one, looked(one, scene)) for one in policy(folders)[1] if one.facts]
         return {one.name: record["rows"] for one, record in seen if record["rows"] is not None}
@@ -118,7 +119,8 @@ def steps(target: Target, request: Mapping[str, Any]) -> Iterator[dict[str, Any]
     sections = list(dict.fromkeys(e["runbook"] for e in entries if is_red(e)))
     contacts = {name: contact(target, name) for name in {c.contact for c in known if c.contact}}
     yield {"causes": [_plain(cause, entries) for cause in known], "contacts": contacts, "sections": sections}
-    scene = Scene(target, entries, request.get("last_ok"), datetime.now(UTC))
+    began = datetime.fromisoformat(request["began"])
+    scene = Scene(target, entries, request.get("last_ok"), began, datetime.now(UTC))
     try:
         for one in due(looks, sections):
             record = looked(one, scene)
@@ -142,10 +144,10 @@ def _plain(cause: Cause, entries: Sequence[Entry]) -> dict[str, Any]:
 def contact(target: Target, name: str) -> str:
     """Whom to turn to about a provider: the profile's contact, and its status page."""
     provider = target.profile.providers.get(name)
-    contacts: Mapping[str, str] = getattr(target.profile, "contacts", {})
-    said = [f"support {contacts[name]}"] if name in contacts else []
-    said += [f"status {provider.status_page}"] if provider and provider.status_page else []
-    return ", ".join(said)
+    contacts = target.profile.contacts
+    said = [f"support: {contacts[name]}"] if name in contacts else []
+    said += [f"status: {provider.status_page}"] if provider and provider.status_page else []
+    return "; ".join(said)
 
 
 def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], missed: str | None) -> dict[str, Any]:
@@ -188,5 +190,5 @@ def _told(candidate: Candidate, contacts: Mapping[str, str], entries: Sequence[E
         "first": candidate.first,
         "because": because,
         "checks": candidate.checks,
-        "contact": f"{candidate.contact}: {to}" if to else candidate.contact,
+        "contact": f"{candidate.contact} {to}" if candidate.contact and to else candidate.contact,
     }

@@ -64,9 +64,14 @@ class Scene:
     """A run as a look sees it: its checks, its target, and means to look further. One for a whole diagnosis."""
 
     def __init__(
-        self, target: Target, checks: Sequence[Entry], last_ok: Mapping[str, Any] | None, now: datetime
+        self,
+        target: Target,
+        checks: Sequence[Entry],
+        last_ok: Mapping[str, Any] | None,
+        began: datetime,
+        now: datetime,
     ) -> None:
-        self.target, self.checks, self.now = target, list(checks), now
+        self.target, self.checks, self.began, self.now = target, list(checks), began, now
         self.red = [entry for entry in checks if is_red(entry)]
         self.last_ok = last_ok
         self.since = datetime.fromisoformat(last_ok["finished"]) if last_ok else None
@@ -101,6 +106,10 @@ class Scene:
 
     def _make_since(self) -> datetime | None:
         return self.since
+
+    def _make_began(self) -> datetime:
+        """When the run began."""
+        return self.began
 
     def _make_now(self) -> datetime:
         return self.now
@@ -145,6 +154,22 @@ class Scene:
         from dialtone.probes.provider import ask
 
         return lambda name, path=None: ask(self.target, self.ask_for("reach"), name, path)
+
+    def _make_read(self) -> Callable[..., Answer]:
+        """`read("vercel", "deployments", name=value)`: a GET of a path of a tool, filled with the profile's values."""
+        from dialtone.runbook.actions_access import Access
+        from dialtone.template import fill
+
+        access = Access(self.target)
+        self._closing.append(access.close)
+
+        def read(tool: str, path: str, **values: Any) -> Answer:
+            paths = self.target.tool(tool).paths
+            if path not in paths:
+                raise Unarmed(f"the profile has no tools.{tool}.paths.{path}")
+            return access.tool(tool).get(fill(paths[path], {**self.target.profile.values, **values}))
+
+        return read
 
     def _make_status(self) -> StatusPages:
         """`status.of("stripe")`: what a provider's status page says."""

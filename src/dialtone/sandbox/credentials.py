@@ -77,6 +77,8 @@ def new_credentials() -> Credentials:
         "GOOGLE_SLOW_TOKEN": f"1//0s{_word(60)}",
         "UPSTASH_TOKEN": f"A{_word(63)}",
         "VERCEL_TOKEN": _word(24),
+        # https://docs.sentry.io/account/auth-tokens: a user token is `sntryu_` and 64 hex digits
+        "SENTRY_PROBE_TOKEN": f"sntryu_{secrets.token_hex(32)}",
         "CRON_SECRET": _word(40),
         "SYNTHETIC_KEY": _word(40),
         "JOURNAL_TOKEN": _word(40),

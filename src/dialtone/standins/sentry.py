@@ -1,4 +1,4 @@
-"""Stand-in for Sentry's ingestion: `POST /api/<project>/envelope/`.
+"""Stand-in for Sentry: what comes in by `POST /api/<project>/envelope/`, and what is read of it (`sentry_issues`).
 
 Envelopes, their authentication and what an event holds: getsentry/develop (src/docs/sdk/envelopes.mdx, overview.mdx,
 event-payloads/index.mdx). Answers as getsentry/relay gives them: 200 with the id, 403 with `detail` for a wrong key.
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
 
+from dialtone.standins.sentry_issues import Issues
 from dialtone.standins.standin import StandIn
+from dialtone.standins.state import Clock
 from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request, json_answer
 
 MAX_SIZE = 16 * 2**20
@@ -38,11 +40,14 @@ class Sentry(StandIn):
 
     name = "sentry"
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, token: str, clock: Clock) -> None:
         self._key = key.encode()
+        self._issues = Issues(token, clock)
 
     def answer(self, request: Request) -> Answer:
-        """200 with the id of the event."""
+        """200 with the id of the event; a read with its issues."""
+        if self._issues.knows(request.path):
+            return self._issues.answer(request)
         if not _PATH.fullmatch(request.path):
             return _error(404, "not found")
         if request.method != "POST":
@@ -53,10 +58,14 @@ class Sentry(StandIn):
             return _error(401, "missing authorization information")
         if not compare_digest(key.encode(), self._key):
             return _error(403, "event submission rejected with_reason: ProjectId")
+        for event in _events(envelope):
+            self._issues.take(event)
         return json_answer(200, {"id": envelope.header["event_id"]} if "event_id" in envelope.header else {})
 
     def caller(self, request: Request) -> Caller:
         """Whoever knows the key of the DSN is the application."""
+        if self._issues.knows(request.path):
+            return self._issues.caller(request)
         try:
             key = _key(request, _envelope(request))
         except Refusal:
@@ -65,6 +74,8 @@ class Sentry(StandIn):
 
     def recorded_body(self, request: Request) -> Any:
         """The event of the envelope in short; of an envelope without one, the types of its items."""
+        if self._issues.knows(request.path):
+            return None
         try:
             envelope = _envelope(request)
         except Refusal:
@@ -84,6 +95,19 @@ class Sentry(StandIn):
             return _decompressed(request).decode(errors="replace")
         except Refusal:
             return ""
+
+
+def _events(envelope: Envelope) -> list[dict[str, Any]]:
+    """The events of an envelope that can be read."""
+    found = []
+    for kind, payload in envelope.items:
+        if kind == "event":
+            try:
+                event = json.loads(payload)
+            except (ValueError, RecursionError):
+                continue
+            found += [event] if isinstance(event, dict) else []
+    return found
 
 
 def _summary(event: Any) -> dict[str, Any]:
