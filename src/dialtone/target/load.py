@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from dialtone.redact import secrets
+from dialtone.target.alerting import Alerting
 from dialtone.target.fences import fences, live_keys
 from dialtone.target.model import Profile
 from dialtone.target.target import Target
@@ -38,6 +39,13 @@ class _File(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", env_prefix="DIALTONE_FILE_")
     defaults: dict[str, Any] = {}
     target: dict[str, dict[str, Any]]
+    channels: dict[str, Any] = {}
+    people: dict[str, Any] = {}
+    on_call: dict[str, Any] | None = None
+    routes: dict[str, Any] = {}
+    maintenance: dict[str, Any] = {}
+    causes: dict[str, Any] = {}
+    false_pages: Any = 1.0
 
     @classmethod
     def settings_customise_sources(
@@ -86,6 +94,15 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
                     secrets.add(value)
                 found += fences(profile, values, production, live, other)
     return Target(name, profile, values, tuple(sorted(set(found))), path.resolve())
+
+
+def alerting(path: Path) -> Alerting:
+    """Who hears of what, from the same file; without routes where it has none. Raises ProfileError."""
+    file = read(path)
+    try:
+        return Alerting.model_validate({name: getattr(file, name) for name in Alerting.model_fields})
+    except ValidationError as error:
+        raise ProfileError(_explain(path.name, (), Alerting, error)) from None
 
 
 def sandbox_options(path: Path, name: str) -> dict[str, Any]:
