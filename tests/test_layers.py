@@ -21,7 +21,7 @@ LAYERS: list[list[str]] = [
     ["runbook"],
     ["keeping", "watch"],
     ["environment", "outcome", "report", "side_channels", "drill"],
-    ["sandbox"],
+    ["sandbox", "incidents"],
     ["probes", "standins", "history"],
     ["assertions"],
     ["judging"],

@@ -61,6 +61,66 @@ MIGRATIONS: list[list[str]] = [
         "CREATE TABLE dialtone_mark (rolled BIGINT NOT NULL, purged BIGINT NOT NULL)",
         "INSERT INTO dialtone_mark (rolled, purged) VALUES (0, 0)",
     ],
+    [
+        # Incidents: `body` holds all of one as JSON, the columns what is looked for. `due` is when time may move it.
+        """CREATE TABLE dialtone_incident (
+            id TEXT PRIMARY KEY,
+            target TEXT NOT NULL,
+            cause TEXT NOT NULL,
+            state TEXT NOT NULL,
+            severity TEXT NOT NULL,
+            first_bad BIGINT NOT NULL,
+            resolved BIGINT,
+            due BIGINT,
+            body TEXT NOT NULL)""",
+        "CREATE INDEX dialtone_incident_due ON dialtone_incident (due)",
+        "CREATE INDEX dialtone_incident_live ON dialtone_incident (target, state, resolved)",
+        """CREATE TABLE dialtone_transition (
+            incident TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            told TEXT NOT NULL,
+            at BIGINT NOT NULL,
+            note TEXT NOT NULL,
+            PRIMARY KEY (incident, seq))""",
+        # Which rounds have moved incidents already: a round that is handed in twice moves nothing the second time.
+        "CREATE TABLE dialtone_absorbed (token TEXT PRIMARY KEY, at BIGINT NOT NULL)",
+        """CREATE TABLE dialtone_outbox (
+            id TEXT PRIMARY KEY,
+            incident TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            channel TEXT NOT NULL,
+            state TEXT NOT NULL,
+            severity TEXT NOT NULL,
+            digest INTEGER NOT NULL,
+            created BIGINT NOT NULL,
+            after BIGINT NOT NULL,
+            deadline BIGINT NOT NULL,
+            leased BIGINT NOT NULL,
+            attempts INTEGER NOT NULL,
+            doubt INTEGER NOT NULL,
+            sent BIGINT,
+            fallback TEXT NOT NULL,
+            error TEXT,
+            body TEXT NOT NULL)""",
+        "CREATE INDEX dialtone_outbox_waiting ON dialtone_outbox (state, after)",
+        "CREATE INDEX dialtone_outbox_incident ON dialtone_outbox (incident, channel, seq)",
+        # What a channel remembers of an incident: its thread, for instance.
+        """CREATE TABLE dialtone_thread (
+            incident TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            body TEXT NOT NULL,
+            PRIMARY KEY (incident, channel))""",
+        """CREATE TABLE dialtone_silence (
+            id TEXT PRIMARY KEY,
+            target TEXT NOT NULL,
+            pattern TEXT NOT NULL,
+            begun BIGINT NOT NULL,
+            until BIGINT NOT NULL,
+            reason TEXT NOT NULL,
+            owner TEXT NOT NULL)""",
+        # When a target was last looked at, and how long until the next look.
+        "CREATE TABLE dialtone_heartbeat (target TEXT PRIMARY KEY, at BIGINT NOT NULL, every BIGINT NOT NULL)",
+    ],
 ]
 
 NEWEST = len(MIGRATIONS)

@@ -1,8 +1,8 @@
 """One incident for one cause: what is red because of something else that is red is listed under it.
 
 A check declares what it depends on; a profile may add to it (`[causes]`, patterns of ids). Of all red checks that a red
-check depends on, directly or not, the most severe is the cause, by its id where two are. A provider that reports trouble
-itself is the cause of what it explains, and a prober that is offline that of everything it could not see.
+check depends on, directly or not, the most severe is the cause, by its id where two are. A provider that tells of
+trouble itself is the cause of what it explains, a prober that is offline that of everything it could not see.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ class Told(StrEnum):
     RESOLVED = "resolved"
 
 
-CALLS = frozenset({Told.OPENED, Told.WORSE, Told.ESCALATED, Told.REMINDED, Told.EXPIRED, Told.REOPENED, Told.UNSILENCED})
+CALLS = frozenset(
+    {Told.OPENED, Told.WORSE, Told.ESCALATED, Told.REMINDED, Told.EXPIRED, Told.REOPENED, Told.UNSILENCED}
+)
 """What asks a person to do something; the rest keeps those informed who know already."""
 
 UNKNOWN = "unknown: "

@@ -19,7 +19,9 @@ LONGEST = 600
 LISTED = 12
 _PHONE = re.compile(r"\+\d[\d ().-]{6,}\d")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-_TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # would let one text re-order what stands beside it
+_TURNING = re.compile(
+    "[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)  # would let one text re-order what stands beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +122,20 @@ class Message:
     def of(cls, stored: Mapping[str, Any]) -> Message:
         """From its JSON; keys of a newer program are left out."""
         known = {f.name for f in fields(cls)}
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in known}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in known}
         lines = tuple(Line(**line) for line in given.pop("lines", ()))
         links = tuple((str(label), str(url)) for label, url in given.pop("links", ()))
         return cls(**given, lines=lines, links=links)
 
     def cleaned(self) -> Message:
         """Fit to leave: secrets, numbers and addresses of people masked, control characters out, lengths bounded."""
-        texts = {
+        texts: dict[str, Any] = {
             name: clean(getattr(self, name))
             for name in ("note", "measured", "likely", "broken", "first_step", "via", "by", "cause")
         }
-        lines = tuple(replace(one, reason=clean(one.reason), check=clean(one.check, 120)) for one in self.lines[:LISTED])
+        lines = tuple(
+            replace(one, reason=clean(one.reason), check=clean(one.check, 120)) for one in self.lines[:LISTED]
+        )
         more = self.more + max(0, len(self.lines) - LISTED)
         return replace(self, **texts, lines=lines, more=more, digest=tuple(clean(d) for d in self.digest))
 

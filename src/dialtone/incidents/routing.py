@@ -1,4 +1,4 @@
-"""Who is told of an incident, on which channels, and by when somebody has to answer: the runbook's times as deadlines."""
+"""Who is told of an incident, on which channels, and by when somebody has to answer: the runbook's times."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ class Router:
         told = list(dict.fromkeys(person for step in steps[: level + 1] for person in step))
         wait = None if severity in AT_ONCE else quiet_until(self.alerting.on_call, at)
         people = tuple(self.alerting.people[person] for person in told)
-        return Plan(name, tuple(route.channels), tuple(route.fallback), tuple(told), people, wait or at, wait is not None)
+        return Plan(
+            name, tuple(route.channels), tuple(route.fallback), tuple(told), people, wait or at, wait is not None
+        )
 
     def too_slow(self, severity: Severity, section: str, target: str, gap: float) -> bool:
         """Whether the deadline for an answer may pass between two looks at the timers."""

@@ -1,7 +1,7 @@
 """When matching incidents are kept but tell nobody: silences by hand, and maintenance windows that recur.
 
-Both have an end, a reason and an owner. A window is given in the local time of its zone, so that it keeps its hour over a
-change of the clocks: where the local beginning is skipped it begins at the first moment after the gap, where it comes
+Both have an end, a reason and an owner. A window is given in the local time of its zone, so that it keeps its hour when
+the clocks change: where the local beginning is skipped it begins at the first moment after the gap, where it comes
 twice at the first of the two (PEP 495, fold=0).
 """
 

@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from dialtone.target.model import Duration, Part, Text
+from dialtone.target.duration import Duration
+from dialtone.target.model import Part, Text
 from dialtone.verdict import Severity
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -76,11 +78,11 @@ class OnCall(Part):
 class Route(Part):
     """`[routes.NAME]`: the first route that fits a severity, a runbook section and a target is taken."""
 
-    severities: list[Severity] = list(Severity)
-    sections: list[Text] = ["*"]
-    targets: list[Text] = ["*"]
+    severities: list[Severity] = Field(default=[*Severity])
+    sections: list[Text] = Field(default=["*"])
+    targets: list[Text] = Field(default=["*"])
     channels: list[Text] = Field(min_length=1)
-    fallback: list[Text] = []
+    fallback: list[Text] = Field(default=[])
     people: list[Text] = Field(default=[], description="who is told first, in place of the on-call primary")
     ack_within: Duration | None = Field(default=None, description="until a person has to answer")
     resend_every: Duration | None = None
@@ -89,14 +91,14 @@ class Route(Part):
 class Maintenance(Part):
     """`[maintenance.NAME]`: a recurring window in which matching incidents are kept but tell nobody."""
 
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = list(WEEKDAYS)
+    days: list[Weekday] = Field(default=[*WEEKDAYS])
     at: Span
     timezone: Zone
     until: datetime = Field(description="a window without an end would be forgotten: when this one has to be renewed")
     reason: Text
     owner: Text
-    checks: list[Text] = ["*"]
-    targets: list[Text] = ["*"]
+    checks: list[Text] = Field(default=["*"])
+    targets: list[Text] = Field(default=["*"])
 
     @field_validator("until")
     @classmethod
@@ -109,11 +111,11 @@ class Maintenance(Part):
 class Alerting(Part):
     """Everything of `dialtone.toml` that decides who hears of what."""
 
-    channels: dict[str, Channel] = {}
-    people: dict[str, Person] = {}
+    channels: dict[str, Channel] = Field(default={})
+    people: dict[str, Person] = Field(default={})
     on_call: OnCall | None = None
-    routes: dict[str, Route] = {}
-    maintenance: dict[str, Maintenance] = {}
+    routes: dict[str, Route] = Field(default={})
+    maintenance: dict[str, Maintenance] = Field(default={})
     causes: dict[str, list[Text]] = Field(default={}, description="check -> checks that cannot be good while it is red")
     false_pages: float = Field(default=1.0, gt=0, description="false pages a month that the suite may cost")
 

@@ -35,9 +35,18 @@ def summary(message: Message) -> str:
 
 def blocks(message: Message) -> list[dict[str, Any]]:
     """The message."""
-    icon = ":white_check_mark:" if message.over else ":bell:" if message.told == "acknowledged" else _ICONS.get(message.severity, "")
+    icon = (
+        ":white_check_mark:"
+        if message.over
+        else ":bell:"
+        if message.told == "acknowledged"
+        else _ICONS.get(message.severity, "")
+    )
     found: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": cut(f"{icon} {message.headline}", HEADER), "emoji": True}}
+        {
+            "type": "header",
+            "text": {"type": "plain_text", "text": cut(f"{icon} {message.headline}", HEADER), "emoji": True},
+        }
     ]
     facts = message.facts()
     for name, text in facts:
@@ -46,16 +55,24 @@ def blocks(message: Message) -> list[dict[str, Any]]:
     short = [mrkdwn(f"*{name}*\n{escape(text)}", FIELD) for name, text in facts if name in _SHORT]
     if short:
         found.append({"type": "section", "fields": short[:10]})
-    listed = [f"• *{line.severity}* {escape(line.check)}: {escape(cut(line.reason, 160))}" for line in message.lines[1:LISTED]]
+    listed = [
+        f"• *{line.severity}* {escape(line.check)}: {escape(cut(line.reason, 160))}" for line in message.lines[1:LISTED]
+    ]
     listed += [f"• {escape(line)}" for line in message.digest[:LISTED]]
     more = message.more + max(0, len(message.digest) - LISTED)
     if more:
         listed.append(f"… and {more} more")
     if listed:
         found.append({"type": "section", "text": mrkdwn("\n".join(listed), SECTION)})
-    links = " · ".join(f"<{url.replace('|', '%7C').replace('>', '%3E')}|{escape(label)}>" for label, url in message.links)
+    links = " · ".join(
+        f"<{url.replace('|', '%7C').replace('>', '%3E')}|{escape(label)}>" for label, url in message.links
+    )
     mentions = " ".join(f"<@{member}>" for member in message.mentions if member.isalnum()) if message.calls else ""
     ack = "" if message.over or message.test or message.digest else f"`dialtone ack {message.incident}`"
     last = [text for text in (mentions, links, ack, f"incident {message.incident} · {message.state}") if text]
     found.append({"type": "context", "elements": [mrkdwn(text, FIELD) for text in last]})
     return found
+
+
+def _address(url: str) -> str:
+    return url.replace("|", "%7C").replace("<", "%3C").replace(">", "%3E")

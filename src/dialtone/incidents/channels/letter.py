@@ -5,9 +5,9 @@ The id is made of the transition and the channel: whoever gets it twice can see 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from datetime import UTC, datetime
 from html import escape
 
 from dialtone.incidents.message import LISTED, Message, cut
@@ -61,12 +61,13 @@ def html(message: Message) -> str:
         for name, text in message.facts()
     )
     listed = [
-        f"<b>{escape(line.severity)}</b> {escape(line.check)}: {escape(line.reason)}" for line in message.lines[1:LISTED]
+        f"<b>{escape(line.severity)}</b> {escape(line.check)}: {escape(line.reason)}"
+        for line in message.lines[1:LISTED]
     ]
     listed += [escape(line) for line in message.digest]
     listed += [f"… and {message.more} more"] if message.more else []
     items = "".join(f'<li dir="auto" style="margin:2px 0">{item}</li>' for item in listed)
-    others = f'<ul style="margin:8px 0 0;padding-left:18px;font-size:13px;color:#444">{items}</ul>' if items else ""
+    more = f'<ul style="margin:8px 0 0;padding-left:18px;font-size:13px;color:#444">{items}</ul>' if items else ""
     links = " &nbsp; ".join(
         f'<a href="{escape(url)}" style="color:#0b57d0">{escape(label)}</a>'
         for label, url in message.links
@@ -83,8 +84,9 @@ def html(message: Message) -> str:
         '<div style="max-width:640px;margin:0 auto;background:#fff;border-radius:6px;overflow:hidden">'
         f'<div dir="auto" style="background:{colour};color:#fff;padding:14px 18px;font-size:17px;font-weight:600">'
         f"{escape(message.headline)}</div>"
-        f'<div style="padding:12px 18px 16px"><table role="presentation" style="border-collapse:collapse">{rows}</table>'
-        f'{others}<p style="font-size:13px">{links}</p>{ack}'
+        '<div style="padding:12px 18px 16px">'
+        f'<table role="presentation" style="border-collapse:collapse">{rows}</table>'
+        f'{more}<p style="font-size:13px">{links}</p>{ack}'
         f'<p style="font-size:12px;color:#5f6368">incident {escape(message.incident)}, {escape(message.state)}</p>'
         "</div></div></body></html>"
     )

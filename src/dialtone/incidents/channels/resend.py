@@ -46,7 +46,9 @@ class Resend:
             word = _name(answer)
             if word not in _AGAIN:
                 raise NotSent(f"Resend refuses with {answer.status} {word}".strip(), final=True)
-        told = taken(answer if answer.status != 409 else _limited(answer))
+        if answer.failure is None and answer.status == 409:
+            raise NotSent("Resend is still busy with the same mail", doubt=True, after=5.0)
+        told = taken(answer)
         try:
             found = told.json()
         except BadBody:
@@ -54,10 +56,6 @@ class Resend:
         if not isinstance(found, dict) or not found.get("id"):
             raise NotSent("Resend answered 200 without an id", doubt=True)
         return {**memory, "id": str(found["id"])[:64]}
-
-
-def _limited(answer: Answer) -> Answer:
-    raise NotSent("Resend is still busy with the same mail", doubt=True, after=5.0)
 
 
 def _name(answer: Answer) -> str:

@@ -1,4 +1,4 @@
-"""Sentry: an event for each transition, grouped by the incident; and the dead man's switch of the watch, a cron monitor.
+"""Sentry: an event for each transition, grouped by incident; and the dead man's switch of the watch, a cron monitor.
 
 Envelopes: getsentry/develop, src/docs/sdk/envelopes.mdx; check-ins: src/docs/sdk/check-ins.mdx. The id of an event is
 made of the transition, so that an event that comes twice is one.

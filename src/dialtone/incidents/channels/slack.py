@@ -1,9 +1,9 @@
 """Slack's Web API: one thread for each incident, whose first message always shows the state.
 
 Every message carries the id of its transition as metadata; before one is sent whose predecessor may have arrived, the
-history is read, so that it stands there once (https://docs.slack.dev/messaging/message-metadata; `conversations.history`
-and `conversations.replies` with `include_all_metadata`). A failure is 200 with `ok: false` and a word; a limit is 429
-with Retry-After, about one message a second and channel.
+history is read, so that it stands there once (https://docs.slack.dev/messaging/message-metadata;
+`conversations.history` and `conversations.replies` with `include_all_metadata`). A failure is 200 with
+`ok: false` and a word; a limit is 429 with Retry-After, about one message a second and channel.
 """
 
 from __future__ import annotations

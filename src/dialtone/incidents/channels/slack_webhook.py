@@ -17,9 +17,9 @@ from dialtone.redact import secrets
 from dialtone.target.alerting import Channel
 
 _WORDS = frozenset(
-    "invalid_payload no_text invalid_blocks too_many_attachments channel_not_found channel_is_archived action_prohibited"
-    " posting_to_general_channel_denied no_service no_service_id no_active_hooks no_team team_disabled invalid_token"
-    " user_not_found".split()
+    "invalid_payload no_text invalid_blocks too_many_attachments channel_not_found channel_is_archived"
+    " action_prohibited posting_to_general_channel_denied no_service no_service_id no_active_hooks no_team"
+    " team_disabled invalid_token user_not_found".split()
 )
 
 

@@ -52,13 +52,17 @@ class Mail:
             raise NotSent("mail server lacks what the channel needs (AUTH or SMTPUTF8)", final=True) from None
         except (OSError, smtplib.SMTPException) as wrong:
             kind = type(wrong).__name__
-            raise NotSent(f"mail server: {'connection lost' if sending else 'no connection'} ({kind})", doubt=sending) from None
+            raise NotSent(
+                f"mail server: {'connection lost' if sending else 'no connection'} ({kind})", doubt=sending
+            ) from None
         finally:
             if server is not None:
                 server.close()
         return self._outcome(message, memory, to, refused)
 
-    def _outcome(self, message: Message, memory: Memory, to: list[str], refused: Mapping[str, tuple[int, bytes]]) -> Memory:
+    def _outcome(
+        self, message: Message, memory: Memory, to: list[str], refused: Mapping[str, tuple[int, bytes]]
+    ) -> Memory:
         later = [one for one, (code, _) in refused.items() if code < 500]
         if later:
             raise NotSent(f"{len(later)} of {len(to)} recipients are to be tried again later", rest=later)
