@@ -356,7 +356,7 @@ _PROVIDERS = [
         "payments.not-charged",
         "Bookings are not charged",
         "look at the charges of the last hour in Stripe's log of requests, and at what the application logs of them",
-        seen=[When("booking_charges_once", "not charged")],
+        seen=[When("booking_charges_once", "not charged"), When("synthetic_call", "not charged")],
         contact="stripe",
     ),
     Cause(
@@ -421,6 +421,137 @@ _PROVIDERS = [
     ),
 ]
 
+_OF_PROVIDERS = {"stripe": "Stripe", "retell": "Retell", "telnyx": "Telnyx", "google": "Google", "upstash": "Upstash"}
+
+_PROVIDERS += [
+    Cause(
+        f"{name}.incident",
+        f"{said} itself reports an incident on its status page",
+        f"nothing to mend here: follow {said}'s status page, see that the fallbacks hold, tell those affected",
+        seen=[When("providers_report_no_incident", f"(?i){said}")],
+        explains=[f"{name}.down"],
+        contact=name,
+    )
+    for name, said in _OF_PROVIDERS.items()
+]
+
+_MONEY = [
+    Cause(
+        "payments.paid-not-activated",
+        "Paid invoices are recorded, and the subscription stays inactive",
+        "activate who paid (dialtone do), then look at what the handler of invoice.paid does after it recorded",
+        seen=[When("paid_invoice_activates_the_subscription")],
+        explains=["payments.payers-inactive"],
+        contact="stripe",
+    ),
+    Cause(
+        "payments.payers-inactive",
+        "Businesses that pay are not active",
+        "activate them (dialtone do); look for the events of their invoices in the event table",
+        seen=[When("nobody_who_pays_is_inactive")],
+        contact="stripe",
+    ),
+    Cause(
+        "stripe.price-unusable",
+        "Stripe opens no checkout page: the price that customers pay is archived or of another mode",
+        "look at STRIPE_PRICE_ID in Stripe's dashboard: is it active, and of this mode?",
+        seen=[When("checkout_opens_and_expires", r"answers 4(00|04)")],
+        contact="stripe",
+    ),
+    Cause(
+        "stripe.checkout-fails",
+        "Checkout pages do not open or expire as they should",
+        "look at Stripe's log of requests for /v1/checkout/sessions",
+        seen=[When("checkout_opens_and_expires")],
+        contact="stripe",
+    ),
+]
+
+_JOBS = [
+    Cause(
+        "jobs.scheduler-stopped",
+        "The scheduler does not call the background jobs any more",
+        "look at the schedule in the platform's settings (vercel.json, plan limits, CRON_SECRET); start a run by hand",
+        seen=[When("scheduler_calls")],
+        explains=["jobs.overdue", "calendar.never-resynced", "calendar.unsynced"],
+        contact="vercel",
+    ),
+    Cause(
+        "jobs.overdue",
+        "Background jobs run, and pass over jobs that are long due",
+        "look at what the oldest jobs have in common; start a run by hand and read its answer",
+        seen=[When("no_job_is_overdue")],
+    ),
+]
+
+_DATA = [
+    Cause(
+        "data.guarded-row-gone",
+        "A row that nobody may remove is gone: somebody or something deletes what it should not",
+        "stop clean-up scripts; find what ran since the last ok run; restore the row from the backup",
+        seen=[When("sentinels_are_there")],
+        explains=["data.rows-lost"],
+        contact="supabase",
+    ),
+    Cause(
+        "data.rows-lost",
+        "A table has lost rows since the last look",
+        "stop writes to it; find the migration or script that deleted; compare with the last backup before restoring",
+        seen=[When("no_table_has_shrunk")],
+        contact="supabase",
+    ),
+    Cause(
+        "database.index-missing",
+        "A large table is read whole again and again: an index is missing",
+        "dialtone do: create the missing index concurrently; look which statements read the table",
+        seen=[When("large_tables_are_read_by_index")],
+        explains=["database.statement-slow"],
+        contact="supabase",
+    ),
+    Cause(
+        "database.not-vacuumed",
+        "Dead rows pile up: autovacuum does not keep up, or is off for a table",
+        "VACUUM ANALYZE the table (below); look for a transaction that holds it back and for its autovacuum settings",
+        seen=[When("tables_are_vacuumed")],
+        contact="supabase",
+    ),
+]
+
+_TRAFFIC = [
+    Cause(
+        "application.visitors-fail",
+        "Real visitors get errors that the probes do not see",
+        "group the errors in Sentry by route and release: which requests do the probes not make?",
+        seen=[When("error_rate_of_real_traffic", well=["error_rate_of_the_probe"])],
+    ),
+    Cause(
+        "limits.visitors-turned-away",
+        "The rate limit turns real visitors away",
+        "raise the limit, or find the one client that uses it up behind a shared address",
+        seen=[When("real_visitors_are_not_limited")],
+    ),
+    Cause(
+        "webhooks.secret-differs",
+        "A provider's deliveries are refused: its signing secret is not the application's any more",
+        "which provider? compare its secret with the application's (rotated at one end only), then redeploy",
+        seen=[When("few_signatures_are_refused")],
+        explains=["stripe.undelivered", "telnyx.undelivered"],
+    ),
+    Cause(
+        "security.passwords-tried",
+        "Somebody tries passwords or tokens: refused log-ins come in clusters",
+        "look at the addresses they come from; block them at the edge, tighten the limit of the log-in",
+        seen=[When("no_cluster_of_refusals")],
+    ),
+    Cause(
+        "webhooks.not-processed",
+        "Webhook events are stored and never processed",
+        "look at the worker that processes them; which provider's events wait (below)?",
+        seen=[When("webhook_success_rate")],
+        explains=["webhooks.processed-late", "payments.payers-inactive"],
+    ),
+]
+
 _CALLS = [
     Cause(
         "calls.failing",
@@ -433,8 +564,21 @@ _CALLS = [
         "calls.not-bridged",
         "Calls are answered but never connected to the agent",
         "look at the call's commands at Telnyx and at the registration of the call at Retell",
-        seen=[When("call_is_bridged_to_the_agent")],
+        seen=[When("call_is_bridged_to_the_agent"), When("synthetic_call", "not bridged")],
         contact="retell",
+    ),
+    Cause(
+        "calls.bridged-late",
+        "Callers wait too long before they are connected to the agent",
+        "look at what the application does between answering and bridging: a queue, or a slow registration at Retell",
+        seen=[When("synthetic_call", r"slowest.*\((bridged|agent asked|answered)\)")],
+        contact="retell",
+    ),
+    Cause(
+        "calls.leg-slow",
+        "One leg of the call is slow: the caller hears silence",
+        "look at the provider of the slowest leg and at what the application waits for there",
+        seen=[When("synthetic_call", "slowest")],
     ),
     Cause(
         "calls.unknown-number-silent",
@@ -454,7 +598,7 @@ _CALLS = [
         "calls.booking-lost",
         "Callers are promised appointments that the database does not hold",
         "look for transactions that are rolled back after the answer; call back who booked since",
-        seen=[When("booking_is_stored", "does not hold|another")],
+        seen=[When("booking_is_stored", "does not hold|another"), When("synthetic_call", "not in the database")],
     ),
     Cause(
         "calls.booking-fails",
@@ -466,7 +610,7 @@ _CALLS = [
         "sms.never-queued",
         "Confirmations of bookings are never even queued",
         "look at where a booking queues its SMS: nothing fails at Telnyx, nothing is sent",
-        seen=[When("booking_confirms_by_sms")],
+        seen=[When("booking_confirms_by_sms"), When("synthetic_call", "no SMS")],
     ),
     *(
         Cause(
@@ -571,7 +715,7 @@ _CALENDAR = [
         "calendar.event-not-written",
         "Bookings of connected businesses do not reach the calendar",
         "look at the branch that is taken while the access token is still good",
-        seen=[When("booking_reaches_the_calendar")],
+        seen=[When("booking_reaches_the_calendar"), When("synthetic_call", "not in the calendar")],
         explains=["calendar.unsynced"],
         contact="google",
     ),
@@ -757,6 +901,10 @@ CAUSES = [
     *_MONITORS,
     *_webhooks(),
     *_PROVIDERS,
+    *_MONEY,
+    *_JOBS,
+    *_DATA,
+    *_TRAFFIC,
     *_CALLS,
     *_CALENDAR,
     *_LIMITS,

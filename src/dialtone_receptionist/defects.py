@@ -18,14 +18,17 @@ import sys
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
+from dialtone_receptionist.defect_causes import CAUSES
+
 
 class Defect(TypedDict):
-    """One way to be wrong. `how`: switched in the defects file, or held by a process of its own."""
+    """One way to be wrong. `how`: switched in the defects file, or held by a process of its own; `cause`: its name."""
 
     what: str
     area: Literal["application", "edge", "database"]
     how: Literal["switch", "hold"]
     cascade: bool
+    cause: str
 
 
 APPLICATION = {
@@ -144,7 +147,10 @@ DATABASE = {
 
 def _entries(area: Literal["application", "edge", "database"], whats: Mapping[str, str]) -> dict[str, Defect]:
     how: Literal["switch", "hold"] = "hold" if area == "database" else "switch"
-    return {name: Defect(what=what, area=area, how=how, cascade=False) for name, what in whats.items()}
+    return {
+        name: Defect(what=what, area=area, how=how, cascade=False, cause=CAUSES.get(name, ""))
+        for name, what in whats.items()
+    }
 
 
 DEFECTS: dict[str, Defect] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dialtone.sandbox.matrix import Claims, Defect, Round, evaluate, of_healthy, of_round
+from dialtone.sandbox.matrix import Claims, Defect, Round, compared, evaluate, of_healthy, of_round
 
 HEALTHY = Round(judged=5)
 DEFECTS = Defect.read(
@@ -52,6 +52,8 @@ def test_everything_as_claimed() -> None:
         "broken": [],
         "caught": True,
         "seconds": 3.0,
+        "cause": "",
+        "diagnosed": "",
     }
     assert [entry["expected"] for entry in outcome.document["defects"][1:]] == [
         ["test_connections"],
@@ -170,3 +172,28 @@ def test_healthy_round_has_to_be_clean() -> None:
 def test_round_that_failed_is_judged_no_further() -> None:
     """Without verdicts nobody claims in vain."""
     assert of_round(DEFECTS["leak"], CLAIMS, Round(failure="no verdicts")) == ["leak: no verdicts"]
+
+
+def test_causes_are_compared() -> None:
+    """A cause is named when the diagnosis says exactly it; without a name or a diagnosis it is missed."""
+    entries = [
+        {"id": "a", "what": "a", "cause": "x.a", "diagnosed": "x.a"},
+        {"id": "b", "what": "b", "cause": "x.b", "diagnosed": "x.a"},
+        {"id": "c", "what": "c", "cause": "x.c", "diagnosed": ""},
+        {"id": "d", "what": "d", "cause": "", "diagnosed": ""},
+    ]
+    found = compared(entries)
+    assert (found["named"], found["of"], found["share"]) == (1, 4, 25.0)
+    assert [(m["id"], m["cause"], m["said"]) for m in found["missed"]] == [
+        ("b", "x.b", "x.a"),
+        ("c", "x.c", ""),
+        ("d", "", ""),
+    ]
+
+
+def test_a_round_carries_its_diagnosis() -> None:
+    """The likeliest cause by its id, or nothing."""
+    verdicts: dict[str, Any] = {"checks": [], "diagnosis": {"cause": {"id": "x.a"}}}
+    assert Round.read(verdicts, 1.0).cause == "x.a"
+    assert Round.read({"checks": [], "diagnosis": {"cause": None}}, 1.0).cause == ""
+    assert Round.read({"checks": []}, 1.0).cause == ""

@@ -54,6 +54,9 @@ def _add_defects(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     defects.add_argument("--only", nargs="+", metavar="ID", default=[], help="only these defects")
     defects.add_argument("--sample", type=int, metavar="N", help="only N defects, chosen by --seed")
     defects.add_argument("--seed", type=int, default=0, help="seed of --sample (default: 0)")
+    defects.add_argument(
+        "--diagnosis", action="store_true", help="have each round diagnosed, and compare with what the defect is"
+    )
     defects.add_argument("--fresh", action="store_true", help="forget results kept from unchanged sources")
     defects.add_argument("--json", action="store_true", help="print the result as JSON")
     defects.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
@@ -164,13 +167,14 @@ def _sweep(_: argparse.Namespace) -> int:
 def _defects(args: argparse.Namespace) -> int:
     """Run the matrix; 0 when every claim holds."""
     from dialtone.sandbox.campaign import CHECKS, CampaignError, known_claims, known_defects
+    from dialtone.sandbox.matrix import compared
     from dialtone.sandbox.rounds import Campaign
     from dialtone.target import ProfileError
 
     folder = args.build / "defects"
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        arguments = args.pytest or list(CHECKS)
+        arguments = [*(args.pytest or CHECKS), *(() if args.diagnosis else ("--no-diagnosis",))]
         claims = known_claims(arguments, folder)
         defects = known_defects(app_defects(named_target(arguments)), {name for c in claims for name in c.catches})
         unknown = sorted(set(args.only) - set(defects))
@@ -190,6 +194,8 @@ def _defects(args: argparse.Namespace) -> int:
     except (CampaignError, SandboxError, ProfileError) as error:
         _tell(str(error))
         return 1
+    if args.diagnosis:
+        outcome.document["diagnosis"] = compared(outcome.document["defects"])
     folders.write_private(args.build / "defects.json", json.dumps(outcome.document, indent=1) + "\n").chmod(0o644)
     if args.json:
         print(json.dumps({**outcome.document, "complaints": outcome.complaints}, indent=1))
@@ -198,4 +204,12 @@ def _defects(args: argparse.Namespace) -> int:
     _tell(f"{caught} of {total} defects caught, {wrong} complaint{'' if wrong == 1 else 's'}")
     for complaint in outcome.complaints:
         _tell(f"  {complaint}")
-    return 1 if outcome.complaints else 0
+    return 1 if outcome.complaints or (args.diagnosis and not _told_of(outcome.document["diagnosis"])) else 0
+
+
+def _told_of(found: Mapping[str, Any]) -> bool:
+    """Print how many causes were named and which were not; whether they are enough."""
+    _tell(f"{found['named']} of {found['of']} causes named ({found['share']:.0f} %, {found['bound']} % are needed)")
+    for miss in found["missed"]:
+        _tell(f"  {miss['id']}: is {miss['cause'] or 'without a name'}, diagnosed as {miss['said'] or 'nothing known'}")
+    return bool(found["share"] >= found["bound"])

@@ -18,19 +18,23 @@ MOST_CASCADES = 8
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (in the database, by `holder`)."""
+    """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (in the database, by `holder`).
+
+    `cause` is what on-call would call it, as `component.key`: what a diagnosis should name.
+    """
 
     id: str
     what: str
     how: str = "switch"
     cascade: bool = False
     holder: tuple[str, ...] = ()
+    cause: str = ""
 
     @classmethod
     def read(cls, entries: Mapping[str, Mapping[str, Any]], holder: Sequence[str] = ()) -> dict[str, Defect]:
-        """Defects from their declared form {id: {"what", "area", "how", "cascade"}}; `holder --hold ID` holds one."""
+        """Defects from their declared form {id: {"what", "cause", "how", "cascade"}}; `holder --hold ID` holds one."""
         return {
-            i: cls(i, e["what"], e.get("how", "switch"), bool(e.get("cascade")), tuple(holder))
+            i: cls(i, e["what"], e.get("how", "switch"), bool(e.get("cascade")), tuple(holder), e.get("cause", ""))
             for i, e in entries.items()
         }
 
@@ -58,13 +62,17 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round of all checks showed. `failure` says why there is nothing to show."""
+    """What one round of all checks showed. `failure` says why there is nothing to show.
+
+    `cause` is the likeliest cause by the diagnosis of what was red, if one was made.
+    """
 
     red: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     judged: int = 0
     seconds: float = 0.0
     failure: str = ""
+    cause: str = ""
 
     @classmethod
     def read(cls, verdicts: Mapping[str, Any], seconds: float) -> Round:
@@ -75,6 +83,7 @@ class Round:
             broken=tuple(sorted(c["id"] for c in checks if c.get("kind") == "broken")),
             judged=sum(c["verdict"] in ("ok", "degraded", "breach", "critical") for c in checks),
             seconds=round(seconds, 1),
+            cause=((verdicts.get("diagnosis") or {}).get("cause") or {}).get("id", ""),
         )
 
 
@@ -168,11 +177,33 @@ def evaluate(
                 "broken": list(shown.broken),
                 "caught": _is_caught(claimed, claims, shown),
                 "seconds": shown.seconds,
+                "cause": defect.cause,
+                "diagnosed": shown.cause,
             }
         )
     never_red = _never_red(claims, rounds, complete=complete)
     complaints += [f"{name} is turned red by no defect" for name in never_red]
     return Outcome({"defects": entries, "never_red": never_red}, complaints)
+
+
+NAMED = 80
+"""Per cent of the defects whose cause a diagnosis has to name."""
+
+
+def compared(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many causes the diagnoses named, of the entries of an outcome; and those that they did not, with the reason.
+
+    A defect that has no cause, or whose round was not diagnosed, is one that was missed.
+    """
+    missed = [e for e in entries if not e["cause"] or e["diagnosed"] != e["cause"]]
+    named = len(entries) - len(missed)
+    return {
+        "named": named,
+        "of": len(entries),
+        "share": round(100 * named / max(1, len(entries)), 1),
+        "bound": NAMED,
+        "missed": [{"id": e["id"], "what": e["what"], "cause": e["cause"], "said": e["diagnosed"]} for e in missed],
+    }
 
 
 def _is_caught(claimed: Collection[str], claims: Sequence[Claims], shown: Round) -> bool:
