@@ -132,6 +132,8 @@ def test_synthetic_call(target, hook, tenants, book, run, request, objective):
     note("legs", legs)
     if best.unknown:
         note("legs not run", best.unknown)
-    objective.value(legs[slowest], what=f"slowest of {len(legs)} legs of the call ({slowest}):", samples=len(calls), legs=legs)
+    objective.value(
+        legs[slowest], what=f"slowest of {len(legs)} legs of the call ({slowest}):", samples=len(calls), legs=legs
+    )
     if best.unknown:
         undecided(f"{', '.join(legs)}: in time; not run here: {', '.join(best.unknown)}", legs=legs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import urljoin, urlsplit
 
 from dialtone import check, expect, fail, note, ok, undecided
@@ -77,3 +78,30 @@ def test_foreign_origin_is_refused(target, http):
     if answer.status in (200, 400, 401, 422):  # it got as far as the password
         fail(f"a request of a foreign site was let through to the login (answered {answer.status})")
     expect(answer).status(403)
+
+
+@check(
+    severity="P1",
+    runbook="site-down",
+    proof="observed",
+    objective="domain_days",
+    catches=["domain-expiring"],
+    needs=["providers.rdap", "values.domain_record"],
+    requests=0,
+)
+def test_domain_has_time_left(target, ask, objective):
+    """The registration of the domain does not run out before somebody can act (RFC 9083, by the registry's word)."""
+    answer = ask("rdap", target.value("domain_record"))
+    expect(answer).status(200)
+    record = answer.json()
+    held = [s for s in record.get("status") or [] if s in _LOST]
+    if held:
+        fail(f"the registry has the domain in {', '.join(held)}: it does not resolve, or will not for long")
+    ends = [e.get("eventDate") for e in record.get("events") or [] if e.get("eventAction") == "expiration"]
+    if not ends:
+        undecided("the registry does not say when the registration ends")
+    left = datetime.fromisoformat(str(ends[0]).replace("Z", "+00:00")) - datetime.now(UTC)
+    objective.value(left.total_seconds() / 86_400, what="the domain's remaining time:")
+
+
+_LOST = {"client hold", "server hold", "redemption period", "pending delete", "inactive"}  # RFC 9083 section 10.2.2

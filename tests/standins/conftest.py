@@ -41,6 +41,7 @@ SECRETS = {
     "sentry_key": "0123456789abcdef0123456789abcdef",
     "vercel_token": "vercel-token",
     "sentry_probe_token": "sntryu_probe-token-of-the-tests",
+    "supabase_token": "sbp_token",
     "journal_token": "journal-token",
 }
 KEYS = {

@@ -79,6 +79,7 @@ def new_credentials() -> Credentials:
         "VERCEL_TOKEN": _word(24),
         # https://docs.sentry.io/account/auth-tokens: a user token is `sntryu_` and 64 hex digits
         "SENTRY_PROBE_TOKEN": f"sntryu_{secrets.token_hex(32)}",
+        "SUPABASE_TOKEN": f"sbp_{secrets.token_hex(20)}",
         "CRON_SECRET": _word(40),
         "SYNTHETIC_KEY": _word(40),
         "JOURNAL_TOKEN": _word(40),

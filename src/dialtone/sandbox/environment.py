@@ -19,6 +19,7 @@ APPLICATION_PORTS = ("edge", "tls", "plain")
 STANDINS = (
     *("stripe", "retell", "telnyx", "google_oauth", "google", "upstash"),
     *("slack", "sentry", "vercel", "smtp", "status_pages", "journal"),
+    *("supabase", "rdap"),
 )
 PORT_NAMES = ("postgres", *APPLICATION_PORTS, *STANDINS)
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")

@@ -23,6 +23,8 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "slack": ("slack_path",),
     "vercel": ("vercel_token",),
     "sentry": ("sentry_key", "sentry_probe_token"),
+    "supabase": ("supabase_token",),
+    "rdap": (),
     "smtp": (),
     "status_pages": (),
     "journal": ("journal_token",),

@@ -56,6 +56,24 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "backups-failing": {
+        "what": "the daily backup has been failing for four days",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
+    "domain-expiring": {
+        "what": "nobody renewed the domain: its registration ends in nine days",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
+    "preview-drift": {
+        "what": "JWT_SECRET was set for production only: previews run without it",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
 }
 """Every defect of the stand-ins by id."""
 

@@ -80,10 +80,22 @@ def _status_pages(_config: Config, switches: Switches, clock: Clock) -> list[Sta
     return [StatusPages(switches, clock)]
 
 
-def _vercel(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+def _vercel(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.vercel import Vercel
 
-    return [Vercel(config.secrets["vercel_token"], config.defects_file, clock)]
+    return [Vercel(config.secrets["vercel_token"], config.defects_file, switches, clock)]
+
+
+def _supabase(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.supabase import Supabase
+
+    return [Supabase(config.secrets["supabase_token"], switches, clock)]
+
+
+def _rdap(_config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.rdap import Rdap
+
+    return [Rdap(switches, clock)]
 
 
 _BUILDERS: Mapping[str, Builder] = {
@@ -96,4 +108,6 @@ _BUILDERS: Mapping[str, Builder] = {
     "sentry": _sentry,
     "status_pages": _status_pages,
     "vercel": _vercel,
+    "supabase": _supabase,
+    "rdap": _rdap,
 }

@@ -17,7 +17,7 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
-from dialtone.standins.defects import DEFECTS
+from dialtone.standins.defects import DEFECTS, Switches
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Clock
 from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request, json_answer
@@ -37,7 +37,8 @@ class Vercel(StandIn):
     name = "vercel"
     routes = Routes()
 
-    def __init__(self, token: str, defects_file: Path | None, clock: Clock) -> None:
+    def __init__(self, token: str, defects_file: Path | None, switches: Switches, clock: Clock) -> None:
+        self._switches = switches
         self._token, self._clock, self._defects = token.encode(), clock, _Defects(defects_file)
         now = clock.time()
         self._deployments = [
@@ -147,7 +148,11 @@ class Vercel(StandIn):
     def list_variables(self, _request: Request, project: str) -> Answer:
         """Names and times of the variables; values stay encrypted."""
         self._check(project)
-        return json_answer(200, {"envs": self._variables})
+        forgotten = "JWT_SECRET" if self._switches.on("preview-drift") else ""
+        return json_answer(
+            200,
+            {"envs": [{**v, "target": ["production"]} if v["key"] == forgotten else v for v in self._variables]},
+        )
 
     @routes("PATCH", "/v9/projects/{project}/env/{name}")
     def edit_variable(self, request: Request, project: str, name: str) -> Answer:
@@ -251,7 +256,7 @@ def _deployment(name: str, at: float, state: str) -> dict[str, Any]:
 
 
 def _variable(name: str, at: float) -> dict[str, Any]:
-    about = {"id": f"env_{name.lower()}", "key": name, "type": "encrypted", "target": ["production"]}
+    about = {"id": f"env_{name.lower()}", "key": name, "type": "encrypted", "target": ["production", "preview"]}
     return {**about, "createdAt": _milliseconds(at), "updatedAt": _milliseconds(at)}
 
 
