@@ -100,7 +100,10 @@ def _booked(call, book, tenant, request, target, slot):
     effect="writes",
     proof="signed",
     objective="call_leg",
-    catches=["bridge-slow", "bridge-skipped", "booking-lost", "sms-unsent", "telnyx-key-newline", "calendar-skipped"],
+    catches=[
+        *("bridge-slow", "bridge-skipped", "booking-lost", "calendar-skipped", "stripe-key-revoked"),
+        *("sms-unsent", "telnyx-key-newline"),
+    ],
     needs=["webhooks.telnyx_voice", "tenant"],
     requests=4,
 )

@@ -14,7 +14,10 @@ from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Clock
 from dialtone.standins.wire import Answer, Request, json_answer
 
-_PAGES = {"retell": "Retell AI", "telnyx": "Telnyx", "upstash": "Upstash"}
+_PAGES = {
+    **{"retell": "Retell AI", "telnyx": "Telnyx", "upstash": "Upstash"},
+    **{"supabase": "Supabase", "vercel": "Vercel"},
+}
 _BEGAN = 47 * 60.0  # seconds before now
 
 
