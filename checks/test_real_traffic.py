@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialtone import check
+from dialtone import check, expect, pick
 
 
 @check(
@@ -17,3 +17,22 @@ def test_error_rate_of_real_traffic(target, db, objective):
     """Hardly any answer to a real visitor is a 5xx."""
     seen = db.one(target.profile.indicators["real_traffic"].sql)
     objective.rate(int(seen["events"]), int(seen["samples"]), what="error rate of real traffic")
+
+
+@check(
+    severity="P1",
+    runbook="high-error-rate",
+    proof="observed",
+    objective="error_rate",
+    catches=["visitors-crashing"],
+    needs=["providers.sentry", "values.sentry_sessions"],
+    requests=0,
+)
+def test_sessions_do_not_crash(target, ask, objective):
+    """By Sentry's count of all sessions of real visitors, hardly one crashed within the last hour."""
+    answer = ask("sentry", target.value("sentry_sessions"))
+    expect(answer).status(200)
+    groups = pick(answer.json(), "groups") or []
+    ended = {str((g.get("by") or {}).get("session.status")): int(g["totals"]["sum(session)"]) for g in groups}
+    crashed = ended.get("crashed", 0) + ended.get("abnormal", 0)
+    objective.rate(crashed, sum(ended.values()), what="sessions of real visitors that crashed")

@@ -143,7 +143,7 @@ def test_options_of_schemes_are_those_of_the_code() -> None:
 NAMES = {
     "routes": r"""\broute\("(\w+)"\)|"routes\.(\w+)\"""",
     "requests": r"""\.request\("(\w+)"\)|"requests\.(\w+)\"""",
-    "values": r"""\.value\("(\w+)"\)|"values\.(\w+)"|values\.get\("(tool_\w+)\"""",
+    "values": r"""\.value\("(\w+)"\)|"values\.(\w+)"|values\.get\("((?:tool|variables)_\w+)\"""",
     "rate_limits": r"""rate_limit\("(\w+)"\)|"rate_limits\.(\w+)\"""",
     "indicators": r"""indicators\["(\w+)"\]|"indicators\.(\w+)\"""",
     "objectives": r"""objective="(\w+)\"""",

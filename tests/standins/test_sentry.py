@@ -111,3 +111,25 @@ def test_the_real_sdk_is_heard(standins):
         ("dialtone says hello", "warning", "booking"),
         ("LookupError: nobody answers", "error", "booking"),
     ]
+
+
+def sessions(world, query: str = "field=sum(session)&groupBy=session.status", token: str | None = None):
+    """The sessions of the last hour, as the prober asks for them."""
+    bearer = {"authorization": f"Bearer {token or world.secrets['sentry_probe_token']}"}
+    return world.send("sentry", "GET", f"/api/0/organizations/sandbox/sessions/?{query}", headers=bearer)
+
+
+def test_sessions_by_how_they_ended(world):
+    """Few crash; many while the defect is on. Other questions are refused, and other tokens."""
+
+    def share() -> float:
+        groups = sessions(world).json()["groups"]
+        ended = {g["by"]["session.status"]: g["totals"]["sum(session)"] for g in groups}
+        return ended["crashed"] / sum(ended.values())
+
+    assert share() < 0.01
+    world.defect("visitors-crashing")
+    assert share() > 0.1
+    assert sessions(world, "field=sum(session)&groupBy=release").status == 400
+    assert sessions(world, "field=count_unique(user)&groupBy=session.status").status == 400
+    assert sessions(world, token="other").status == 401

@@ -172,6 +172,16 @@ def test_a_checkout_session_expires(world):
     assert world.send("stripe", "POST", f"{path}/expire").status == 400
 
 
+def test_no_page_opens_for_an_archived_price(world):
+    """The defect: a 400 that names the line; a page without a price still opens."""
+    world.defect("stripe-price-archived")
+    form = {"mode": "subscription", "success_url": "https://a", "line_items[0][price]": "p"}
+    reply = world.send("stripe", "POST", "/v1/checkout/sessions", form=form)
+    assert (reply.status, reply.json()["error"]["param"]) == (400, "line_items[0][price]")
+    setup = {"mode": "setup", "success_url": "https://a"}
+    assert world.send("stripe", "POST", "/v1/checkout/sessions", form=setup).status == 200
+
+
 def test_lists_are_paged(world):
     """`limit` and `starting_after` walk through a list, newest first."""
     ids = [world.send("stripe", "POST", "/v1/invoices", form={"customer": "cus_synthetic"}).json()["id"] for _ in "abc"]

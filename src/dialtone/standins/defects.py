@@ -74,6 +74,12 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "visitors-crashing": {
+        "what": "Sentry counts a crash in one of seven sessions of real visitors since the last release",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
 }
 """Every defect of the stand-ins by id."""
 

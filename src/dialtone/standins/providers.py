@@ -68,10 +68,10 @@ def _slack(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
     return [Slack(config.secrets["slack_path"])]
 
 
-def _sentry(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+def _sentry(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.sentry import Sentry
 
-    return [Sentry(config.secrets["sentry_key"], config.secrets["sentry_probe_token"], clock)]
+    return [Sentry(config.secrets["sentry_key"], config.secrets["sentry_probe_token"], switches, clock)]
 
 
 def _status_pages(_config: Config, switches: Switches, clock: Clock) -> list[StandIn]:

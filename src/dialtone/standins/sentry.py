@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any
 
+from dialtone.standins import sentry_sessions
+from dialtone.standins.defects import Switches
 from dialtone.standins.sentry_issues import Issues
 from dialtone.standins.standin import StandIn
 from dialtone.standins.state import Clock
@@ -40,12 +42,15 @@ class Sentry(StandIn):
 
     name = "sentry"
 
-    def __init__(self, key: str, token: str, clock: Clock) -> None:
-        self._key = key.encode()
+    def __init__(self, key: str, token: str, switches: Switches, clock: Clock) -> None:
+        self._key, self._switches, self._clock = key.encode(), switches, clock
         self._issues = Issues(token, clock)
 
     def answer(self, request: Request) -> Answer:
         """200 with the id of the event; a read with its issues."""
+        if sentry_sessions.PATH.fullmatch(request.path) and self._issues.caller(request) is not STRANGER:
+            crashing = self._switches.on("visitors-crashing")
+            return sentry_sessions.sessions(request, self._clock, crashing=crashing)
         if self._issues.knows(request.path):
             return self._issues.answer(request)
         if not _PATH.fullmatch(request.path):
