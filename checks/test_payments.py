@@ -75,6 +75,7 @@ def test_stripe_events_are_delivered(target, ask, objective):
     catches=["fee-doubled", "stripe-key-revoked"],
     needs=["webhooks.retell", "requests.book", "tenant", "providers.stripe", "values.stripe_charges"],
     requests=1,
+    reads=80,  # looks until the charge is there, and whether a second one comes
 )
 def test_booking_charges_once(target, book, tenant, ask):
     """A booking is charged, and charged once: Stripe's own list of the customer's paid invoices has one."""
@@ -145,6 +146,7 @@ def test_nobody_who_pays_is_inactive(target, db, objective):
     catches=["stripe-price-archived"],
     needs=["providers.stripe", "requests.checkout", "values.checkout_open", "values.checkout_expire"],
     requests=0,
+    reads=2,
 )
 def test_checkout_opens_and_expires(target, ask, run):
     """Stripe opens a checkout page for what customers buy, and closes it again: nobody pays, nothing is left."""

@@ -1,8 +1,8 @@
-"""A round is planned within the number of requests that the target allows the prober's address."""
+"""A round is planned within what the target allows the prober's address, and a month within providers' quotas."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dialtone.verdict import Severity
@@ -36,3 +36,9 @@ def plan(needs: Sequence[Need], allowance: int | None) -> dict[str, int | None]:
     for position, name in enumerate(takers):
         granted[name] += left // len(takers) + (1 if position < left % len(takers) else 0)
     return dict(granted)
+
+
+def overdrawn(reads: Mapping[str, int], quotas: Mapping[str, int], rounds: int) -> dict[str, int]:
+    """Providers that a month of `rounds` reads more often than its quota allows, with the reads of that month."""
+    month = {name: rounds * count for name, count in reads.items()}
+    return {name: count for name, count in month.items() if name in quotas and count > quotas[name]}

@@ -18,6 +18,7 @@ import pytest
 from dialtone.scan import holds_checks
 
 if TYPE_CHECKING:
+    from dialtone.probes.shared import Memory
     from dialtone.sandbox import Sandbox
     from dialtone.target import Target
 
@@ -31,6 +32,7 @@ class Environment:
         self._config, self._is_worker = config, is_worker
         self._sandbox: Sandbox | None = None
         self._target: Target | None = None
+        self._shared: Memory | None = None
         self._foreseen = False
         self._names: dict[str, list[str]] = {}
         self._named = False
@@ -66,6 +68,7 @@ class Environment:
         base = self._config.invocation_params.dir
         if holds_checks(p if p.is_absolute() else base / p for p in args):
             self._foreseen = True
+            self._share()
             with self._in_words():
                 if self._kind() == "sandbox":
                     self._begin()
@@ -104,13 +107,21 @@ class Environment:
             raise pytest.UsageError(f"the sandbox did not start: {wrong}") from None
 
     def close(self) -> None:
-        """Stop the sandbox that this process started."""
+        """Stop the sandbox that this process started, and forget what its workers shared."""
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
         if self._sandbox is not None:
             self._sandbox.stop()
             self._sandbox = None
         if self._named:
             os.environ.pop(STATE, None)
             self._named = False
+
+    def _share(self) -> None:
+        from dialtone.probes.shared import Memory
+
+        self._shared = Memory()
 
     def names(self, table: str) -> list[str]:
         """The names under a table of the target's profile, before anything is opened."""

@@ -8,6 +8,7 @@ process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from dialtone.probes.memory import Memory
     from dialtone.probes.reach import Reach
     from dialtone.probes.sampler import Sampler
+    from dialtone.probes.shared import Shared
     from dialtone.probes.status_page import StatusPages
     from dialtone.probes.synthetic import Run, Tenants
     from dialtone.probes.webhook import Hook
@@ -252,13 +254,26 @@ def status_pages(target: Target) -> StatusPages:
 
 
 @pytest.fixture(scope="session")
-def ask(target: Target, reach: Reach, status_pages: StatusPages) -> Callable[..., Answer]:
-    """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it."""
+def _shared() -> Iterator[Shared]:
+    from dialtone.probes.shared import VARIABLE, Shared
+
+    opened = Shared(os.environ.get(VARIABLE))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def ask(target: Target, reach: Reach, status_pages: StatusPages, _shared: Shared) -> Callable[..., Answer]:
+    """`ask("stripe")`: the cheapest read of a provider with the prober's own credential; or another path of it.
+
+    A read that the profile names is made once in a run, whoever asks; `fresh` makes one of its own.
+    """
     from dialtone.probes.provider import ask
 
-    def read(name: str, path: str | None = None, form: str | None = None) -> Answer:
-        running().explanations[name] = partial(status_pages.explanation, name)
-        return ask(target, reach, name, path, form)
+    def read(name: str, path: str | None = None, form: str | None = None, *, fresh: bool = False) -> Answer:
+        record = running()
+        record.explanations[name] = partial(status_pages.explanation, name)
+        return ask(target, reach, name, path, form, None if fresh or record.meta.experiment else _shared)
 
     return read
 

@@ -100,6 +100,7 @@ class Record:
     findings: list[Finding] = field(default_factory=list)
     exchanges: list[Callable[[], Mapping[str, Any]]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=dict)
     explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
     measured: dict[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from dialtone import report as reports
-from dialtone.budget import Need, plan
+from dialtone.budget import Need, overdrawn, plan
 from dialtone.environment import Environment
 from dialtone.judging import Meta, Record, current
 from dialtone.keeping import MEASURED, Keeping
@@ -23,6 +24,7 @@ from dialtone.verdict import Misdeclared, Unarmed
 
 if TYPE_CHECKING:
     from dialtone.runbook.after import Aftermath
+    from dialtone.target import Target
 
 SESSION = pytest.StashKey["Session"]()
 RECORD = pytest.StashKey[Record]()
@@ -48,6 +50,14 @@ def id_of(item: pytest.Item) -> str:
     name = getattr(item, "originalname", None) or item.name
     case = case_of(item)
     return name.removeprefix("test_") + (f"[{case}]" if case else "")
+
+
+def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
+    """How often a check reads which provider: those that it needs, and the one that its case `provider` names."""
+    named = {need.partition(".")[2] for need in meta.needs if need.startswith("providers.")}
+    spec = getattr(item, "callspec", None)
+    named |= {str(spec.params["provider"])} if spec and "provider" in spec.params else set()
+    return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
 
 class Session:
@@ -94,6 +104,31 @@ class Session:
         budget = target.profile.budget
         needs = [Need(item.nodeid, m.severity, m.requests, m.samples) for item, m in meta if m and self._takes_part(m)]
         self.grants = plan(needs, None if own or budget is None else budget.per_round)
+
+        self._within_quotas(target)
+
+    def _within_quotas(self, target: Target) -> None:
+        """Refuse a run whose rounds would, in a month, read a provider more often than its quota allows."""
+        schedule, sums, counts = target.profile.schedule, Counter[str](), Counter[str]()
+        if schedule is None:
+            return
+        for item in self.checks:
+            meta = meta_of(item)
+            if meta and self._takes_part(meta):
+                reads = reads_of(item, meta)
+                sums.update(reads)
+                counts.update(reads.keys())
+        quotas = {name: p.quota for name, p in target.profile.providers.items() if p.quota is not None}
+        file = target.source.name if target.source else "the profile"
+        over = overdrawn(sums, quotas, schedule.rounds_a_month)
+        lines = [
+            f"{file}: target.{target.name}.providers.{name}.quota: {counts[name]} checks read {name} {sums[name]} times"
+            f" a round, {month:,} times in a month of {schedule.rounds_a_month:,} rounds, and the quota is"
+            f" {quotas[name]:,}: run rounds less often (schedule.every), raise the quota, or leave checks out"
+            for name, month in sorted(over.items())
+        ]
+        if lines:
+            self._refuse(*lines)
 
     def _refuse(self, *lines: str) -> NoReturn:
         """End the run with exit code 4; a worker tells the controller first, which would else only see it die."""
@@ -279,6 +314,8 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "effect": str(meta.effect),
         "runbook": meta.runbook,
         "needs": list(meta.needs),
+        "reads": reads_of(item, meta),
+        "objective": meta.objective,
         "experiment": meta.experiment,
         "catches": list(meta.claims(case_of(item))),
         "any_case": case_of(item) is not None and not by_case,

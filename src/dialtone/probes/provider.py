@@ -13,30 +13,44 @@ from dialtone.http import Answer, Client, Limits, shared_context
 from dialtone.judging import running
 from dialtone.probes.caller import AGENT
 from dialtone.probes.reach import Reach
+from dialtone.probes.shared import Shared
 from dialtone.target import Target
-from dialtone.target.model import Provider
-from dialtone.verdict import Offline, Refused, Unarmed, Undecided
+from dialtone.target.provider import Provider
+from dialtone.verdict import Misdeclared, Offline, Refused, Unarmed, Undecided
 
 
-def ask(target: Target, reach: Reach, name: str, path: str | None = None, form: str | None = None) -> Answer:
+def ask(
+    target: Target,
+    reach: Reach,
+    name: str,
+    path: str | None = None,
+    form: str | None = None,
+    shared: Shared | None = None,
+) -> Answer:
     """One read of a provider: its probe, or another path. Raises Refused for 401, 403 and 429 to the prober.
 
-    With a `form` (URL-encoded, may be empty) it is a POST of that, for checks whose effect is more than to read.
+    With a `form` (URL-encoded, may be empty) it is a POST of that, for checks whose effect is more than to read. The
+    reads that the profile names (`probe`, `deliveries`, `endpoints`) are `shared` within a run.
     """
     provider = target.provider(name)
     where = path or provider.probe
     if where is None:
         raise Unarmed(f"the profile has no providers.{name}.probe")
-    times = target.profile.timeouts
-    limits = Limits(times.connect, times.read, times.total, times.max_body)
-    context = shared_context(target.profile.ca_file)
-    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context) as client:
-        headers = {**provider.headers, **_authority(target, provider, client, name)}
-        method = provider.method
-        if form is not None:
-            method, headers["content-type"] = "POST", "application/x-www-form-urlencoded"
-        url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
-        answer = client.send(method, url, headers=headers, content=form)
+    method = provider.method if form is None else "POST"
+    url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+
+    def send() -> Answer:
+        count_read(target, name)
+        with _client(target, provider) as client:
+            headers = {**provider.headers, **_authority(target, provider, client, name)}
+            if form is not None:
+                headers["content-type"] = "application/x-www-form-urlencoded"
+            return client.send(method, url, headers=headers, content=form)
+
+    if shared is not None and form is None and where in (provider.probe, provider.deliveries, provider.endpoints):
+        answer = shared.answer(f"{method} {name} {url}", send)
+    else:
+        answer = send()
     running().exchanges.append(lambda: {"request": f"{method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")
@@ -50,11 +64,24 @@ def access_token(target: Target, name: str) -> str:
     provider = target.provider(name)
     if provider.credential is None:
         raise Unarmed(f"the profile has no providers.{name}.credential")
+    with _client(target, provider) as client:
+        return _access_token(target, provider, client, name, target.secret(provider.credential))
+
+
+def count_read(target: Target, name: str) -> None:
+    """Count a read of the running check; raises Misdeclared for more of them than are summed against the quota."""
+    record = running()
+    record.reads[name] = record.reads.get(name, 0) + 1
+    most = record.meta.reads
+    if target.provider(name).quota is not None and record.reads[name] > most:
+        raise Misdeclared(f"it reads {name} more often than the quota is planned for: say so, @check(reads={most + 1})")
+
+
+def _client(target: Target, provider: Provider) -> Client:
     times = target.profile.timeouts
     limits = Limits(times.connect, times.read, times.total, times.max_body)
     context = shared_context(target.profile.ca_file)
-    with Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context) as client:
-        return _access_token(target, provider, client, name, target.secret(provider.credential))
+    return Client(provider.base_url, limits=limits, headers={"user-agent": AGENT}, verify=context)
 
 
 def _authority(target: Target, provider: Provider, client: Client, name: str) -> dict[str, str]:

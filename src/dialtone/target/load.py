@@ -261,7 +261,7 @@ def _names(model: type[BaseModel], seen: frozenset[type] = frozenset()) -> list[
     names: list[str] = []
     for key, field in model.model_fields.items():
         names.append(key)
-        for part in re.findall(r"dialtone\.target\.model\.(\w+)", str(field.annotation)):
+        for part in re.findall(r"dialtone\.target\.\w+\.(\w+)", str(field.annotation)):
             from dialtone.target import model as tables
 
             found = getattr(tables, part, None)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dialtone.objective import Objective
-from dialtone.target.model import Journal, Page, Profile, Provider, RateLimit, Tool, Webhook
+from dialtone.target.model import Journal, Page, Profile, RateLimit, Webhook
+from dialtone.target.provider import Provider, Tool
 from dialtone.verdict import Effect, Misdeclared, Unarmed
 
 T = TypeVar("T")
