@@ -90,4 +90,4 @@ def test_nothing_is_left(path: str) -> None:
     """The memory has no name in any folder: it is gone with the last who holds it."""
     link = str(Path(path).readlink())
     assert link.startswith("/memfd:")
-    assert not Path(link.split()[0]).exists()
+    assert not Path(link.split(maxsplit=1)[0]).exists()
