@@ -158,14 +158,21 @@ def test_internal_links_lead_somewhere(target, http, many):
     """Whatever our pages lead to on our own host is there; the pages themselves are judged by pages_answer."""
     pages = [page.path for page in target.profile.pages.values()][:5]
     links: set[str] = set()
+    read = 0
     for path in pages:
         page = http.get(path)
         if page.ok and page.is_html:
+            read += 1
             parser = _Links()
             parser.feed(page.text())
             links |= {urldefrag(urljoin(page.url, link)).url for link in parser.found}
     host = urlsplit(target.profile.base_url).netloc
-    ours = sorted(link for link in links if urlsplit(link).netloc == host and urlsplit(link).path not in pages)
+    links = {link for link in links if urlsplit(link).netloc == host}
+    if not read:
+        undecided("no page could be read: see pages_answer")
+    if not links:
+        raise Unarmed("no page of the profile leads to another one of its own host")
+    ours = sorted(link for link in links if urlsplit(link).path not in pages)
     # What wants a session or a method of its own is there as well.
     samples = many(ours[:15], status=(*range(200, 400), 401, 403, 405, 429))
     dead = [sample.finding.reason for sample in samples if sample.finding.verdict.is_bad]

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dialtone.target.duration import Duration
-from dialtone.target.model import Part, Text
+from dialtone.target.parts import Part, Text
 from dialtone.verdict import Severity
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
