@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from dialtone import check, each, expect, fail, note, ok, pick
+from dialtone import check, each, expect, fail, note, ok, pick, undecided
 from dialtone.probes.sampler import is_down
 from dialtone.verdict import Unarmed
 
