@@ -8,13 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["action", "check", "each", "eventually", "expect", "experiment", "fail", "note", "ok", "pick", "undecided"]
+__all__ = [
+    "action",
+    "check",
+    "each",
+    "eventually",
+    "expect",
+    "experiment",
+    "fail",
+    "note",
+    "ok",
+    "pick",
+    "task",
+    "undecided",
+]
 
 if TYPE_CHECKING:
     from dialtone.assertions import expect, note, pick
     from dialtone.judging import check, each, experiment, fail, ok, undecided
     from dialtone.probes.journal import eventually
     from dialtone.runbook.actions import action
+    from dialtone.runbook.maintenance import task
 
 _HOME = {
     "action": "dialtone.runbook.actions",
@@ -24,6 +38,7 @@ _HOME = {
     "degraded": "dialtone.judging",
     "fail": "dialtone.judging",
     "ok": "dialtone.judging",
+    "task": "dialtone.runbook.maintenance",
     "undecided": "dialtone.judging",
     "expect": "dialtone.assertions",
     "note": "dialtone.assertions",

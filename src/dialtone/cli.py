@@ -43,9 +43,10 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.sandbox import commands as sandbox
 
     sandbox.add_parser(commands)
-    from dialtone.runbook import actions_command
+    from dialtone.runbook import actions_command, maintenance_command
 
     actions_command.add_parser(commands)
+    maintenance_command.add_parser(commands)
     return top
 
 
