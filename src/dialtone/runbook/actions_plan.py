@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 from dialtone import template
 from dialtone.probes.database import Row
 from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_steps import Delivery, Request, Statement, Step, StepFailed, encoded, origin, told
+from dialtone.runbook.actions_steps import Delivery, Request, Statement, Step, StepFailed, encoded, told
 from dialtone.target.duration import seconds
 from dialtone.verdict import Unarmed
 
@@ -47,11 +47,11 @@ class Plan:
 
     # looking
 
-    def rows(self, name: str, **params: Any) -> list[Row]:
+    def rows(self, name: str, /, **params: Any) -> list[Row]:
         """The rows of a statement of the profile, in a transaction that may only read."""
         return self._access.database.rows(self.target.statement(name), params)
 
-    def get(self, tool: str, path: str, **values: Any) -> Any:
+    def get(self, tool: str, path: str, /, **values: Any) -> Any:
         """What a tool answers to a GET of one of its paths, as JSON. Raises StepFailed for anything but 2xx."""
         where = self._path(tool, path, values)
         answer = self._access.tool(tool).get(where)
@@ -61,7 +61,7 @@ class Plan:
 
     # steps
 
-    def statement(self, what: str, name: str, **params: Any) -> None:
+    def statement(self, what: str, name: str, /, **params: Any) -> None:
         """A statement of the profile, in a transaction of its own."""
         self.steps.append(Statement(what, self.target.statement(name), params))
 
@@ -78,6 +78,7 @@ class Plan:
         tool: str,
         method: str,
         path: str,
+        /,
         *,
         json: Any = None,
         form: Mapping[str, Any] | None = None,
@@ -89,14 +90,13 @@ class Plan:
         where = self._path(tool, path, values)
         body, kind = encoded(json, form)
         all_headers = {**self._access.authority(tool), **kind, **(headers or {})}
-        url = origin(self.target.tool(tool).base_url) + where
-        self.steps.append(Request(what, tool, method, where, url, all_headers, body, expect))
+        url = self.target.tool(tool).base_url.rstrip("/") + where
+        self.steps.append(Request(what, tool, method, url, all_headers, body, expect))
 
     def call(self, what: str, method: str, route: str, *, bearer: str | None = None) -> None:
         """A request to a route of the target; `bearer` names the credential that goes with it."""
-        where = self.target.route(route)
         headers = {"authorization": f"Bearer {self.target.secret(bearer)}"} if bearer else {}
-        self.steps.append(Request(what, "", method, where, self.address(route), headers))
+        self.steps.append(Request(what, "", method, self.address(route), headers))
 
     def deliver(self, what: str, webhook: str, event: Mapping[str, Any]) -> None:
         """A genuine event of a provider, to the target's own endpoint, signed by us."""
@@ -107,7 +107,7 @@ class Plan:
 
     # for people
 
-    def address(self, route: str, **values: Any) -> str:
+    def address(self, route: str, /, **values: Any) -> str:
         """The whole address of a route of the target."""
         where = template.fill(self.target.route(route), values)
         return urljoin(self.target.profile.base_url.rstrip("/") + "/", where)

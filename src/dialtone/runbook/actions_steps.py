@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from dialtone import signing
 from dialtone.http import Answer, Client
@@ -70,12 +70,11 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to a tool, or to the target where `tool` is empty. `url` is for people, `where` what is asked for."""
+    """One request to a tool, or to the target where `tool` is empty."""
 
     what: str
     tool: str
     method: str
-    where: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
@@ -93,7 +92,7 @@ class Request:
     def take(self, access: Access) -> str:
         """Send it; the status of the answer."""
         client = access.tool(self.tool) if self.tool else access.site
-        return _sent(client, self.method, self.where, self.headers, self.body, self.expect)
+        return _sent(client, self.method, self.url, self.headers, self.body, self.expect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ class Delivery:
         """Deliver it; the status of the answer."""
         headers = {"content-type": self.hook.content_type, **self._signature()}
         expect = range(self.hook.accepts_from, self.hook.accepts_to + 1)
-        return _sent(access.site, self.hook.method, self.hook.route, headers, self.body, expect)
+        return _sent(access.site, self.hook.method, self.url, headers, self.body, expect)
 
     def _size(self) -> str:
         return f"(event {self.event_id}, {len(self.body):,} bytes)"
@@ -138,21 +137,15 @@ def encoded(as_json: Any, form: Mapping[str, Any] | None) -> tuple[bytes, dict[s
     return b"", {}
 
 
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
 def told(answer: Answer) -> str:
     """What came of a request, without a word of its body."""
     return answer.failure.reason if answer.failure else f"answered {answer.status}"
 
 
 def _sent(
-    client: Client, method: str, where: str, headers: Mapping[str, str], body: bytes, expect: Collection[int]
+    client: Client, method: str, url: str, headers: Mapping[str, str], body: bytes, expect: Collection[int]
 ) -> str:
-    answer = client.send(method, where, headers=headers, content=body or None, fresh=True)
+    answer = client.send(method, url, headers=headers, content=body or None, fresh=True)
     if answer.failure or answer.status not in expect:
         raise StepFailed(told(answer))
     return told(answer)
