@@ -56,7 +56,8 @@ def _task(one: Done) -> list[str]:
     for step in one.steps:
         came = "" if step.came is None else f": {'FAILED, ' if step.failed else ''}{step.came}"
         lines.append(f"  - {step.what}{came}")
-        lines += [f"        {line}".rstrip() for line in step.shown] if step.came is None else []
+        if step.came is None:
+            lines += [f"    {line}".rstrip() for line in ("```", *step.shown, "```")]
     return lines
 
 
@@ -64,7 +65,7 @@ def _left(one: Done) -> list[str]:
     """What of a task is left to a person."""
     found = [*one.persons, *one.attentions]
     if one.state is State.WAITING:
-        found.append(f"{len(one.steps)} steps wait for --yes")
+        found.append(f"{len(one.steps)} {'step waits' if len(one.steps) == 1 else 'steps wait'} for --yes")
     if one.state in (State.UNARMED, State.FAILED):
         found.append(one.reason or "; ".join(f"{s.what}: {s.came}" for s in one.steps if s.failed))
     return found
