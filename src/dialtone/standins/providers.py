@@ -68,6 +68,30 @@ def _slack(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
     return [Slack(config.secrets["slack_path"])]
 
 
+def _slack_api(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.slack_api import SlackApi
+
+    return [SlackApi(config.secrets["slack_token"], clock)]
+
+
+def _pagerduty(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.pagerduty import PagerDuty
+
+    return [PagerDuty(config.secrets["pagerduty_key"], config.secrets["pagerduty_token"], clock)]
+
+
+def _resend(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.resend import Resend
+
+    return [Resend(config.secrets["resend_key"], clock)]
+
+
+def _hook(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+    from dialtone.standins.hook import Hook
+
+    return [Hook(config.secrets["hook_secret"], clock)]
+
+
 def _sentry(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.sentry import Sentry
 
@@ -105,6 +129,10 @@ _BUILDERS: Mapping[str, Builder] = {
     "google": _google,
     "upstash": _upstash,
     "slack": _slack,
+    "slack_api": _slack_api,
+    "pagerduty": _pagerduty,
+    "resend": _resend,
+    "hook": _hook,
     "sentry": _sentry,
     "status_pages": _status_pages,
     "vercel": _vercel,
