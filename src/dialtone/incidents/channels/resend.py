@@ -44,7 +44,7 @@ class Resend:
         answer = self._client.post("/emails", json=body, headers={"idempotency-key": f"{message.key}.{self._name}"})
         if answer.failure is None and 400 <= answer.status < 500:
             word = _name(answer)
-            if word not in _AGAIN:
+            if word not in _AGAIN and (answer.status not in (408, 429) or word):
                 raise NotSent(f"Resend refuses with {answer.status} {word}".strip(), final=True)
         if answer.failure is None and answer.status == 409:
             raise NotSent("Resend is still busy with the same mail", doubt=True, after=5.0)

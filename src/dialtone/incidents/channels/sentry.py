@@ -45,7 +45,7 @@ class Sentry:
             "platform": "python",
             "logger": "dialtone",
             "level": "info" if message.over else LEVELS.get(message.severity, "error"),
-            "message": {"formatted": cut(message.headline, MESSAGE)},
+            "logentry": {"formatted": cut(message.headline, MESSAGE)},
             "fingerprint": ["dialtone", message.incident],
             "environment": message.target,
             "tags": {"incident": message.incident, "state": message.state, "severity": message.severity,
