@@ -15,6 +15,7 @@ import pytest
 from dialtone.incidents.channels import KINDS, build, lacks
 from dialtone.incidents.channels.sending import NotSent, Sender
 from dialtone.incidents.message import Line, Message
+from dialtone.standins.defects import Switches
 from dialtone.standins.hook import Hook
 from dialtone.standins.nearby import Nearby
 from dialtone.standins.pagerduty import PagerDuty
@@ -82,7 +83,7 @@ def served() -> Iterator[FarEnd]:
     slack = SlackApi(SECRETS["SLACK_TOKEN"], clock, burst=1e9)
     pager = PagerDuty(SECRETS["PAGER_KEY"], SECRETS["PAGER_READ"], clock, per_minute=10**9)
     resend, hook = Resend(SECRETS["RESEND_KEY"], clock, per_second=1e9), Hook(SECRETS["HOOK_SECRET"], clock)
-    others = [Slack("/services/T0/B0/secret-word"), Sentry("0" * 32, "read", clock)]
+    others = [Slack("/services/T0/B0/secret-word"), Sentry("0" * 32, "read", Switches(None), clock)]
     with Nearby([slack, pager, resend, hook, *others], mail=True) as nearby:
         environ = {
             **SECRETS,
