@@ -20,7 +20,7 @@ LAYERS: list[list[str]] = [
     ["session"],
     ["runbook"],
     ["keeping", "watch"],
-    ["environment", "outcome", "report", "side_channels", "drill"],
+    ["catalog", "environment", "outcome", "report", "side_channels", "drill"],
     ["sandbox", "incidents"],
     ["probes", "standins", "history"],
     ["assertions"],

@@ -96,6 +96,21 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
     return Target(name, profile, values, tuple(sorted(set(found))), path.resolve())
 
 
+class _Names(dict[str, str]):
+    """An environment in which every variable is set, those that are not to their own name."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key) or f"${{{key}}}"
+
+
+def describe(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Target:
+    """A target to be told of, not to be run against: what the environment lacks stands there by its name."""
+    file = read(path)
+    if name not in file.target:
+        raise ProfileError(f"{path.name}: there is no target {name!r}; it describes {', '.join(sorted(file.target))}")
+    return Target(name, _profile(path.name, file, name, _Names(environ)), {}, (), path.resolve())
+
+
 def alerting(path: Path) -> Alerting:
     """Who hears of what, from the same file; without routes where it has none. Raises ProfileError."""
     file = read(path)
