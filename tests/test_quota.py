@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tests.conftest import Suite
 
 CHECKS = """
+from dialtone import each
 @check(runbook="external-apis", needs=["providers.stripe"])
 def test_one(ask):
     expect(ask("stripe")).status(200)
@@ -16,7 +17,7 @@ def test_one(ask):
 def test_two(ask):
     expect(ask("stripe")).status(200)
 
-@pytest.mark.parametrize("provider", ["stripe"])
+@each("providers", "provider", ["stripe"])
 @check(runbook="external-apis")
 def test_each(provider, ask):
     expect(ask(provider)).status(200)

@@ -52,11 +52,16 @@ def id_of(item: pytest.Item) -> str:
     return name.removeprefix("test_") + (f"[{case}]" if case else "")
 
 
-def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
-    """How often a check reads which provider: those that it needs, and the one that its case `provider` names."""
-    named = {need.partition(".")[2] for need in meta.needs if need.startswith("providers.")}
+def needs_of(item: pytest.Item, meta: Meta) -> list[str]:
+    """What a check needs, its case of a table included (`webhooks.stripe`)."""
     spec = getattr(item, "callspec", None)
-    named |= {str(spec.params["provider"])} if spec and "provider" in spec.params else set()
+    cases = [f"{m.args[0]}.{spec.params[m.args[1]]}" for m in item.iter_markers("dialtone_each") if spec]
+    return [*meta.needs, *cases]
+
+
+def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
+    """How often a check reads which provider: those that it needs."""
+    named = {need.partition(".")[2] for need in needs_of(item, meta) if need.startswith("providers.")}
     return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
 
@@ -313,7 +318,7 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "severity": str(meta.severity),
         "effect": str(meta.effect),
         "runbook": meta.runbook,
-        "needs": list(meta.needs),
+        "needs": needs_of(item, meta),
         "reads": reads_of(item, meta),
         "objective": meta.objective,
         "experiment": meta.experiment,
