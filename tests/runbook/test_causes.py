@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialtone.runbook.causes import Cause, When, candidates, declared, fits
+from dialtone.runbook.items import ItemsError
 
 
 def entry(name: str, verdict: str = "breach", severity: str = "P1", reason: str = "wrong") -> dict[str, Any]:
@@ -106,9 +107,9 @@ def test_the_order_of_the_checks_does_not_matter(red: list[str], random: Any) ->
     assert ranked(causes, entries) == ranked(causes, shuffled)
 
 
-def test_an_id_is_declared_once() -> None:
-    """Two causes of one name could not be told apart."""
-    module = ModuleType("causes")
-    module.CAUSES = [Cause("a.a", "a", "f"), Cause("a.a", "b", "f")]  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"declared twice among the causes: a\.a"):
-        declared([module])
+def test_an_id_is_declared_once(tmp_path: Path) -> None:
+    """Two causes of one name could not be told apart, also in two files."""
+    for name in ("causes.py", "causes_more.py"):
+        (tmp_path / name).write_text("from dialtone.runbook import Cause\nCAUSES = [Cause('a.a', 'says', 'first')]\n")
+    with pytest.raises(ItemsError, match=r"declared twice among the causes: a\.a"):
+        declared([tmp_path])

@@ -14,7 +14,7 @@ from typing import Any
 
 from dialtone.redact import secrets
 from dialtone.runbook.causes import is_red
-from dialtone.runbook.policy import files
+from dialtone.runbook.items import files
 
 LIMIT = 20.0
 """Seconds that a whole diagnosis may take."""
@@ -24,7 +24,7 @@ _HIDDEN = ("DIALTONE_SANDBOX", "DEFECTS_FILE")
 def folders_of(root: Path, nodeids: Sequence[str]) -> list[Path]:
     """The folders of these tests that hold declarations for a diagnosis."""
     found = dict.fromkeys((root / nodeid.partition("::")[0]).parent for nodeid in nodeids)
-    return [folder for folder in found if files([folder], "causes", "diagnosis")]
+    return [folder for folder in found if any(b"dialtone.runbook" in path.read_bytes() for path in files(folder))]
 
 
 def diagnose(request: Mapping[str, Any], *, limit: float = LIMIT) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from types import ModuleType
+from pathlib import Path
 from typing import Any
+
+from dialtone.runbook.items import ItemsError, listed
 
 _WEIGHT = {"P0": 8, "P1": 4, "P2": 2, "P3": 1}
 _BAD, _WELL = ("breach", "critical"), ("ok", "degraded")
@@ -99,13 +101,13 @@ def fits(pattern: str, check: str) -> bool:
     return fnmatchcase(check, literal) or ("[" not in pattern and fnmatchcase(check.partition("[")[0], literal))
 
 
-def declared(sources: Iterable[ModuleType]) -> list[Cause]:
-    """The causes in the lists named CAUSES of these modules. Raises ValueError for two with one id."""
-    found = [cause for module in sources for cause in getattr(module, "CAUSES", ())]
+def declared(folders: Iterable[Path]) -> list[Cause]:
+    """The causes in the lists named CAUSES in the files of these folders. Raises ItemsError, also for two of one id."""
+    found = [cause for folder in folders for cause in listed(folder, "CAUSES")]
     ids = [cause.id for cause in found]
     twice = sorted({i for i in ids if ids.count(i) > 1})
     if twice:
-        raise ValueError(f"declared twice among the causes: {', '.join(twice)}")
+        raise ItemsError(f"declared twice among the causes: {', '.join(twice)}")
     return found
 
 

@@ -23,7 +23,7 @@ def main() -> int:
     request = json.load(sys.stdin)
     signal.setitimer(signal.ITIMER_REAL, float(request["limit"]) + 1)
     from dialtone.runbook.diagnosis import facts_of, steps
-    from dialtone.runbook.policy import PolicyError
+    from dialtone.runbook.items import ItemsError
     from dialtone.target import ProfileError, load
 
     try:
@@ -33,7 +33,7 @@ def main() -> int:
             return 0
         for part in steps(target, request):
             _tell(part)
-    except (PolicyError, ProfileError) as wrong:
+    except (ItemsError, ProfileError) as wrong:
         _tell({"wrong": str(wrong)})
     return 0
 

@@ -19,7 +19,6 @@ from dialtone.runbook import looks as look_files
 from dialtone.runbook.causes import Candidate, Cause, Entry, candidates, is_red
 from dialtone.runbook.looks import Look
 from dialtone.runbook.masking import MOST_ROWS, masked
-from dialtone.runbook.policy import PolicyError, modules
 from dialtone.runbook.scene import Scene
 from dialtone.target import Target
 from dialtone.template import TemplateError
@@ -35,17 +34,6 @@ _REMEDIES = {
 Tell = Callable[[Mapping[str, Any]], None]
 
 
-def policy(folders: Sequence[Path]) -> tuple[list[Cause], list[Look]]:
-    """The causes and looks that are declared in these folders. Raises PolicyError in words."""
-    try:
-        return (
-            cause_files.declared(modules(folders, "causes")),
-            look_files.declared(modules(folders, "diagnosis")),
-        )
-    except ValueError as wrong:
-        raise PolicyError(str(wrong)) from None
-
-
 def due(looks: Sequence[Look], sections: Sequence[str]) -> list[Look]:
     """The looks of these sections, each once, in the order of their files."""
     return [one for one in looks if any(one.is_about(section) for section in sections)]
@@ -56,7 +44,7 @@ def facts_of(target: Target, folders: Sequence[Path], clock: Callable[[], float]
     now = datetime.fromtimestamp(clock(), UTC)
     scene = Scene(target, [], None, now, now)
     try:
-        seen = [(one, looked(one, scene)) for one in policy(folders)[1] if one.facts]
+        seen = [(one, looked(one, scene)) for one in look_files.declared(folders) if one.facts]
         return {one.name: record["rows"] for one, record in seen if record["rows"] is not None}
     finally:
         scene.close()
@@ -115,7 +103,8 @@ def _failed(error: Exception) -> str:
 def steps(target: Target, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The parts of a diagnosis, as they are found: first what the causes know, then one part for each look."""
     entries: list[Entry] = request["checks"]
-    known, looks = policy([Path(folder) for folder in request["folders"]])
+    folders = [Path(folder) for folder in request["folders"]]
+    known, looks = cause_files.declared(folders), look_files.declared(folders)
     sections = list(dict.fromkeys(e["runbook"] for e in entries if is_red(e)))
     contacts = {name: contact(target, name) for name in {c.contact for c in known if c.contact}}
     yield {"causes": [_plain(cause, entries) for cause in known], "contacts": contacts, "sections": sections}

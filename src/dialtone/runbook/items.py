@@ -66,6 +66,11 @@ def collect(folder: Path, kind: type[Kind]) -> dict[str, Kind]:
     return found
 
 
+def listed(folder: Path, constant: str) -> list[Any]:
+    """What stands in the lists of this name in the files of a folder, in the order of the files. Raises ItemsError."""
+    return [one for path in files(folder) for one in getattr(_module(path), constant, ())]
+
+
 def _name(path: Path) -> str:
     return f"dialtone_items_{path.resolve().parent.name}_{path.stem}"
 

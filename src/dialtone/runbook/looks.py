@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from pathlib import Path
 from typing import Any, TypeVar
 
-from dialtone.runbook.policy import members
+from dialtone.runbook.items import ItemsError, collect, hang, summary
 
 F = TypeVar("F", bound=Callable[..., Any])
-ATTRIBUTE = "__dialtone_look__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +47,18 @@ def look(*sections: str, needs: Sequence[str] = (), facts: bool = False) -> Call
 
     def mark(function: F) -> F:
         name = getattr(function, "__name__", "look")
-        what = (inspect.getdoc(function) or name).strip().splitlines()[0]
-        setattr(function, ATTRIBUTE, Look(name, what, sections or ("*",), tuple(needs), facts, function))
+        hang(function, Look(name, summary(function), sections or ("*",), tuple(needs), facts, function))
         return function
 
     return mark
 
 
-def declared(sources: Iterable[ModuleType]) -> list[Look]:
-    """The looks of these modules. Raises ValueError for two of one name."""
-    found = list(members(sources, ATTRIBUTE))
-    names = [one.name for one in found]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise ValueError(f"declared twice among the looks: {', '.join(twice)}")
-    return found
+def declared(folders: Iterable[Path]) -> list[Look]:
+    """The looks in the files of these folders. Raises ItemsError, also for two of one name."""
+    found: dict[str, Look] = {}
+    for folder in folders:
+        for name, one in collect(folder, Look).items():
+            if name in found:
+                raise ItemsError(f"declared twice among the looks: {name}")
+            found[name] = one
+    return list(found.values())
