@@ -101,6 +101,19 @@ _SITE = [
         contact="vercel",
     ),
     Cause(
+        "application.links-dead",
+        "A page leads to pages of the site that do not exist",
+        "publish the page or remove the link; compare with the last deployment",
+        seen=[When("internal_links_lead_somewhere")],
+    ),
+    Cause(
+        "domain.expiring",
+        "The registration of the domain runs out",
+        "renew it at the registrar today; look why its automatic renewal failed (card, e-mail)",
+        seen=[When("domain_has_time_left")],
+        explains=["certificate.expiring"],
+    ),
+    Cause(
         "edge.region-unknown",
         "The edge no longer says which region served a request",
         "look for a proxy or rewrite in front of the platform that drops its header",
@@ -501,6 +514,13 @@ _DATA = [
         contact="supabase",
     ),
     Cause(
+        "data.backups-failing",
+        "The database's backups fail: a loss now could not be made good",
+        "start a backup by hand and see that it ends well; then ask the provider why they failed",
+        seen=[When("backup_is_recent")],
+        contact="supabase",
+    ),
+    Cause(
         "database.index-missing",
         "A large table is read whole again and again: an index is missing",
         "dialtone do: create the missing index concurrently; look which statements read the table",
@@ -523,6 +543,13 @@ _TRAFFIC = [
         "Real visitors get errors that the probes do not see",
         "group the errors in Sentry by route and release: which requests do the probes not make?",
         seen=[When("error_rate_of_real_traffic", well=["error_rate_of_the_probe"])],
+    ),
+    Cause(
+        "application.visitors-crash",
+        "The application crashes in front of real visitors more often than it may",
+        "group the crashes in Sentry by release: roll back if they began with one",
+        seen=[When("sessions_do_not_crash")],
+        contact="sentry",
     ),
     Cause(
         "limits.visitors-turned-away",
@@ -783,6 +810,13 @@ _CONFIGURATION = [
         "set it anew without a trailing blank, and redeploy: a change without a deployment is not in effect",
         seen=[When("required_variables_are_set")],
         explains=["stripe.*", "telnyx.*", "retell.*", "payments.*"],
+        contact="vercel",
+    ),
+    Cause(
+        "configuration.preview-differs",
+        "Previews are not set up like production: a gate there says nothing about production",
+        "set what is missing for both environments in the platform's settings",
+        seen=[When("preview_is_set_up_like_production")],
         contact="vercel",
     ),
     Cause(

@@ -45,10 +45,11 @@ def parser() -> argparse.ArgumentParser:
 
     catalog.add_parser(commands)
     sandbox.add_parser(commands)
-    from dialtone.runbook import actions_command, maintenance_command
+    from dialtone.runbook import actions_command, coverage_command, maintenance_command
 
     actions_command.add_parser(commands)
     maintenance_command.add_parser(commands)
+    coverage_command.add_parser(commands)
     return top
 
 

@@ -14,6 +14,7 @@ CAUSES = {
     "health-stale": "application.health-stale",
     "health-leaks": "application.health-leaks",
     "soft-404": "application.unknown-pages-served",
+    "dead-link": "application.links-dead",
     "asset-missing": "deployment.asset-missing",
     "health-flaps": "application.crashes",
     "errors-one-in-six": "application.errors-sometimes",

@@ -9,6 +9,7 @@ from pathlib import Path
 _ANCHOR = re.compile(r'<a id="([\w-]+)"></a>\s*\n#+ +(.+)')
 _STEP = re.compile(r"^\s*1\. +((?:.+)(?:\n {2,}\S.*)*)", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
+_MARKS = re.compile(r'<a id="[^"]*"></a>|\s+→.*')  # an item's own anchor, and what covers it: not for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +53,4 @@ def sections(text: str) -> dict[str, Section]:
 
 
 def _flat(text: str) -> str:
-    return _LINK.sub(r"\1", " ".join(text.split())).replace("**", "").replace("`", "")
+    return _LINK.sub(r"\1", _MARKS.sub("", " ".join(text.split()))).replace("**", "").replace("`", "")

@@ -58,24 +58,28 @@ DEFECTS: dict[str, dict[str, Any]] = {
     },
     "backups-failing": {
         "what": "the daily backup has been failing for four days",
+        "cause": "data.backups-failing",
         "area": "providers",
         "how": "switch",
         "cascade": False,
     },
     "domain-expiring": {
         "what": "nobody renewed the domain: its registration ends in nine days",
+        "cause": "domain.expiring",
         "area": "providers",
         "how": "switch",
         "cascade": False,
     },
     "preview-drift": {
         "what": "JWT_SECRET was set for production only: previews run without it",
+        "cause": "configuration.preview-differs",
         "area": "providers",
         "how": "switch",
         "cascade": False,
     },
     "visitors-crashing": {
         "what": "Sentry counts a crash in one of seven sessions of real visitors since the last release",
+        "cause": "application.visitors-crash",
         "area": "providers",
         "how": "switch",
         "cascade": False,

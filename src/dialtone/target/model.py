@@ -282,7 +282,6 @@ class Profile(Part):
     journal: Journal | None = None
     history: History = History()
     contacts: dict[str, str] = Field(default={}, description="whom to turn to about a provider: address or words")
-    on_call: dict[str, str] = Field(default={}, description="role of the runbook -> who fills it")
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
     optional_credentials: list[str] = []
