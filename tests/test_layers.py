@@ -22,7 +22,7 @@ LAYERS: list[list[str]] = [
     ["keeping", "watch"],
     ["catalog", "environment", "outcome", "report", "side_channels", "drill"],
     ["sandbox", "incidents"],
-    ["probes", "standins", "history"],
+    ["interceptor", "probes", "standins", "history"],
     ["assertions"],
     ["judging"],
     ["http"],

@@ -1,0 +1,101 @@
+"""What all connections of one interceptor process share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from dialtone.interceptor.board import Board, Fault
+from dialtone.interceptor.journal import Journal
+from dialtone.interceptor.settings import Host, Settings
+from dialtone.interceptor.tls import Authority, upstream_context
+
+if TYPE_CHECKING:
+    from dialtone.interceptor.connection import Connection
+    from dialtone.interceptor.mechanism import Act
+
+MAX_CONNECTIONS = 20_000
+"""Connections that are held at a time; one more is refused with 503."""
+HEAD_TIMEOUT = 30.0
+"""Seconds that a client may take for a request's head, or between two pieces of its body."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to an upstream, TLS included."""
+_SWEEP = 1.0
+
+
+class Core:
+    """Faults, journal, certificates, hosts, and the connections that are open."""
+
+    def __init__(self, settings: Settings, authority: Authority | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
+        self.settings = settings
+        self.hosts: dict[str, Host] = dict(settings.hosts)
+        self.journal = Journal(settings.journal)
+        self.board = Board(self.clock)
+        self.board.told = self._told
+        self.authority = authority or Authority(settings.folder)
+        self.connections: dict[int, Connection] = {}
+        self.open: dict[str, int] = {}
+        """Open connections by host."""
+        self.arrived: dict[str, int] = {}
+        """Requests by host: what a canary call asks."""
+        self.head_timeout = HEAD_TIMEOUT
+        self.now = self.clock()
+        """The clock to a second: enough for slow clients."""
+        self._numbers = 0
+        self._upstream_context: ssl.SSLContext | None = None
+        self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+
+    def number(self) -> int:
+        """The number of a new connection, from 1."""
+        self._numbers += 1
+        return self._numbers
+
+    def host(self, name: str) -> Host | None:
+        """A provider host by its name; `*.example.com` in the settings stands for all below it."""
+        found = self.hosts.get(name)
+        if found is None and "." in name:
+            found = self.hosts.get("*." + name.partition(".")[2])
+        return found
+
+    def early(self, host: str) -> list[Act]:
+        """What acts on a new connection to a host."""
+        found = [f for f in self.board.early if f.matcher.host is None or fnmatchcase(host, f.matcher.host)]
+        acts = [act for fault in found if (act := self.board.act(fault, host, None)) is not None]
+        for act in acts:
+            act.open_connections = self.open[host]
+        return acts
+
+    def upstream_context(self) -> ssl.SSLContext:
+        """How upstreams are verified; made once."""
+        if self._upstream_context is None:
+            self._upstream_context = upstream_context(self.settings.upstream_ca)
+        return self._upstream_context
+
+    def close(self) -> None:
+        """End the faults, the connections and the journal."""
+        self._sweeper.cancel()
+        self.board.end(why="the interceptor ends")
+        for connection in list(self.connections.values()):
+            connection.abort()
+        self.journal.close()
+
+    def _told(self, fault: Fault, what: str) -> None:
+        more: dict[str, Any] = {"fault": fault.id, "did": fault.spec.mechanism.name}
+        if what == "ends":
+            more |= {"why": fault.why, "matched": fault.matched, "acted": fault.acted}
+        with contextlib.suppress(RuntimeError):  # at the very end there is no loop to write with
+            self.journal.event(f"fault {what}", **more)
+
+    def _sweep(self) -> None:
+        """Close connections of clients that are too slow."""
+        self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+        self.now = self.clock()
+        since = self.now - self.head_timeout
+        for connection in list(self.connections.values()):
+            if connection.last < since and connection.owes():
+                connection.refuse(408, "the client did not finish its request in time")

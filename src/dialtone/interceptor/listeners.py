@@ -1,0 +1,98 @@
+"""Where clients connect. A listener that has one host only can be closed or made to accept nobody, for that host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+
+BACKLOG = 1024
+_FILLERS = 8
+
+
+class Listener:
+    """One listening address. Raises OSError from `open` when it is taken."""
+
+    def __init__(
+        self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol], *, shared: bool = False
+    ) -> None:
+        self.address, self.port = address, port
+        self._factory, self._shared = factory, shared
+        self._server: asyncio.Server | None = None
+        self._black: list[socket.socket] = []
+        self._lock = asyncio.Lock()
+        self.mode = ""
+
+    async def open(self) -> None:
+        """Listen; port 0 becomes the port that was free."""
+        sock = self._bind()
+        sock.listen(BACKLOG)
+        self.port = sock.getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(self._factory, sock=sock, backlog=BACKLOG)
+
+    async def turn(self, mode: str) -> None:
+        """`refuse` closes it, `blackhole` leaves connections unanswered, and nothing opens it again."""
+        async with self._lock:
+            if mode == self.mode:
+                return
+            self.close()
+            self.mode = mode
+            if mode == "blackhole":
+                self._swallow()
+            elif mode != "refuse":
+                await self.open()
+
+    def close(self) -> None:
+        """Stop to listen; connections that stand go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for sock in self._black:
+            sock.close()
+        self._black.clear()
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((self.address, self.port))
+        except OSError:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        return sock
+
+    def _swallow(self) -> None:
+        """Listen with a queue that is full: Linux drops the SYN of everybody else, who hears nothing at all."""
+        sock = self._bind()
+        sock.listen(0)
+        self._black.append(sock)
+        for _ in range(_FILLERS):
+            filler = socket.socket(sock.family, socket.SOCK_STREAM)
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect((self.address, self.port))
+            self._black.append(filler)
+
+    def shown(self) -> str:
+        """`address:port`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def told(error: OSError, address: str, port: int) -> str:
+    """Why a listener could not be opened, and what to do."""
+    place: Any = f"{address}:{port}"
+    if error.errno == 98:
+        return f"{place} is taken, perhaps by another interceptor: end it, or name another port"
+    if error.errno == 13:
+        return f"{place} needs privileges: a port above 1023, or CAP_NET_BIND_SERVICE"
+    with contextlib.suppress(ValueError):
+        if error.errno == 99 and not ipaddress.ip_address(address).is_loopback:
+            return f"{place}: this machine has no such address"
+    return f"{place}: {error.strerror or error}"

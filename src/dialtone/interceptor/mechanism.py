@@ -1,0 +1,198 @@
+"""What a fault mechanism is: a frozen dataclass of its parameters with one or more of the methods below.
+
+    @mechanism("latency")
+    @dataclass(frozen=True, slots=True)
+    class Latency(Mechanism):
+        seconds: Annotated[float, Bounds(0, 60)] = 0.2
+
+        async def answer(self, act, pieces):
+            await act.pause(self.seconds)
+            async for piece in pieces:
+                yield piece
+
+One file in `faults/` is all that a new one takes; docs/write-a-fault.md shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import pkgutil
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from dialtone.interceptor.board import Fault
+    from dialtone.interceptor.heads import RequestHead
+
+Pieces = AsyncIterator[bytes]
+"""An answer as it travels: of HTTP the head first, by itself, then the body in pieces; of TCP just pieces."""
+
+
+class Cut(Exception):
+    """Raised by a mechanism to end the connection: `reset` (RST), `close` (FIN), `half` (FIN, but still reading)."""
+
+    def __init__(self, how: Literal["reset", "close", "half"]) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Least and most of a number; stands in the annotation of a parameter."""
+
+    least: float
+    most: float
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Waits that end early when the fault ends."""
+
+    ended: bool = False
+    futures: set[asyncio.Future[None]] = field(default_factory=set)
+
+    async def pause(self, seconds: float | None) -> None:
+        """Wait so many seconds, or until the fault ends (None: only that)."""
+        if self.ended or (seconds is not None and seconds <= 0):
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        handle = None if seconds is None else loop.call_later(seconds, _wake, future)
+        self.futures.add(future)
+        try:
+            await future
+        finally:
+            self.futures.discard(future)
+            if handle is not None:
+                handle.cancel()
+
+    def end(self) -> None:
+        """Wake everybody."""
+        self.ended = True
+        for future in tuple(self.futures):
+            _wake(future)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Act:
+    """One fault acting on one exchange or connection."""
+
+    __slots__ = ("_random", "clock", "fault", "head", "host", "number", "open_connections", "request_body", "resend")
+
+    def __init__(
+        self, fault: Fault, number: int, host: str, head: RequestHead | None, clock: Callable[[], float]
+    ) -> None:
+        self.fault = fault
+        self.number = number
+        """Which match of this fault it is, from 1."""
+        self.host = host
+        self.head = head
+        self.clock = clock
+        self.request_body = b""
+        """What has been read of the request's body; all of it only for a mechanism with `whole_request`."""
+        self.resend: Callable[[], Pieces] | None = None
+        """Sends the same request to the upstream once more, over a connection of its own; HTTP only."""
+        self.open_connections = 0
+        """Connections to this host, this one included; only in `connect`."""
+        self._random: random.Random | None = None
+
+    @property
+    def random(self) -> random.Random:
+        """Numbers that depend on the seed, the fault and the number of the match alone: a replay gets the same."""
+        if self._random is None:
+            self._random = random.Random(f"{self.fault.spec.seed}/{self.fault.id}/{self.number}")  # noqa: S311 - meant to repeat
+        return self._random
+
+    @property
+    def ended(self) -> bool:
+        """Whether the fault is over: what still runs then lets everything through as it is."""
+        return self.fault.waiting.ended
+
+    @property
+    def age(self) -> float:
+        """Seconds since the fault began."""
+        return self.clock() - self.fault.begins
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; shorter when the fault ends before."""
+        await self.fault.waiting.pause(seconds)
+
+    async def hold(self) -> None:
+        """Wait for the end of the fault and close the connection then: a client has waited in vain."""
+        await self.fault.waiting.pause(None)
+        raise Cut("close")
+
+
+class Mechanism:
+    """Base of all. Each method does nothing here; a mechanism overrides those where it acts."""
+
+    __slots__ = ()
+    name: str = ""
+    whole_request: bool = False
+    """Whether it needs the request's whole body (at most 1 MiB) before `request` is called."""
+
+    async def connect(self, act: Act) -> None:
+        """A connection was accepted (and its host is known); nothing was answered, no TLS handshake done yet."""
+
+    async def request(self, act: Act) -> bytes | None:
+        """A request's head was read and nothing forwarded. Bytes are the answer, and the upstream hears nothing."""
+        return None
+
+    def answer(self, act: Act, pieces: Pieces) -> Pieces:
+        """What becomes of the answer's pieces; mechanisms are chained in the order of the plan."""
+        return pieces
+
+    def certificate(self) -> str | None:
+        """Which wrong certificate the handshake shows: `expired`, `wrong-host`, `unknown-authority`."""
+        return None
+
+    def listener(self) -> str | None:
+        """What happens to the host's own listener: `refuse` (closed) or `blackhole` (accepts nobody)."""
+        return None
+
+
+_MECHANISMS: dict[str, type[Mechanism]] = {}
+M = TypeVar("M", bound=type[Mechanism])
+
+
+def mechanism(name: str) -> Callable[[M], M]:
+    """Register a mechanism under the name that plans use."""
+
+    def register(cls: M) -> M:
+        if name in _MECHANISMS:
+            raise ValueError(f"two mechanisms are called {name}")
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(f"{cls.__name__}: a mechanism is a dataclass of its parameters")
+        cls.name = name
+        _MECHANISMS[name] = cls
+        return cls
+
+    return register
+
+
+def mechanisms() -> dict[str, type[Mechanism]]:
+    """All of them by name; the modules in `faults/` are imported on first use."""
+    if not _MECHANISMS:
+        from dialtone.interceptor import faults
+
+        for module in pkgutil.iter_modules(faults.__path__):
+            importlib.import_module(f"{faults.__name__}.{module.name}")
+    return _MECHANISMS
+
+
+def acts(cls: type[Mechanism], phase: str) -> bool:
+    """Whether a mechanism overrides a method."""
+    return getattr(cls, phase) is not getattr(Mechanism, phase)
+
+
+def parameters(cls: type[Mechanism]) -> list[dataclasses.Field[Any]]:
+    """The parameters of a mechanism."""
+    return list(dataclasses.fields(cls))  # type: ignore[arg-type] # every registered one is a dataclass

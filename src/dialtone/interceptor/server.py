@@ -1,0 +1,120 @@
+"""One interceptor in one process: its listeners, its control API, its state file."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from dialtone.interceptor.core import Core
+from dialtone.interceptor.inbound import Inbound
+from dialtone.interceptor.listeners import Listener, told
+from dialtone.interceptor.settings import BadSettingsError, Settings
+from dialtone.interceptor.tcp import TcpInbound
+from dialtone.interceptor.tls import Authority
+
+TOKEN_VARIABLE = "DIALTONE_INTERCEPTOR_TOKEN"  # noqa: S105 - the variable's name
+
+
+class Interceptor:
+    """Listens until `close`. `allow_open` is the second time that somebody says it may be open to a network."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        token: str | None = None,
+        allow_open: bool = False,
+        authority: Authority | None = None,
+    ) -> None:
+        if (exposed := settings.exposed()) and not (settings.open and allow_open):
+            raise BadSettingsError(
+                f"{', '.join(exposed)} can be reached from a network, and whoever reaches it can use your providers: "
+                "listen on 127.0.0.1, or say it twice: open = true in the settings and --open on the command line"
+            )
+        self.settings = settings
+        self.token = token or secrets.token_urlsafe(24)
+        self._authority = authority
+        self.listeners: dict[str, Listener] = {}
+        """By host; the shared ones as `*`, `*1`, …"""
+        self.control_url = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open everything. Raises BadSettingsError when an address cannot be had; nothing stays open then."""
+        self.core = Core(self.settings, self._authority)
+        self.core.board.changed = self._changed
+        shared = self.settings.processes > 1
+        for number, (address, port) in enumerate(self.settings.listen):
+            factory = functools.partial(Inbound, self.core)
+            self.listeners[f"*{number or ''}"] = Listener(address, port, factory, shared=shared)
+        for host in self.settings.hosts.values():
+            if host.listen is not None:
+                made = functools.partial(TcpInbound if host.tcp else Inbound, self.core, host.name)
+                self.listeners[host.name] = Listener(*host.listen, made, shared=shared)
+        try:
+            for listener in self.listeners.values():
+                try:
+                    await listener.open()
+                except OSError as error:
+                    raise BadSettingsError(told(error, listener.address, listener.port)) from None
+            await self._control()
+        except BadSettingsError:
+            await self.close()
+            raise
+        if self.settings.folder is not None:
+            self._write(self.settings.folder)
+
+    async def _control(self) -> None:
+        from dialtone.interceptor.control import Control
+
+        address, port = self.settings.control
+        self._api = Control(self)
+        try:
+            self.control_url = f"http://{address}:{await self._api.start(address, port)}"
+        except OSError as error:
+            raise BadSettingsError(told(error, address, port)) from None
+
+    async def close(self) -> None:
+        """Close listeners and connections; faults end."""
+        for listener in self.listeners.values():
+            listener.close()
+        if hasattr(self, "_api"):
+            await self._api.stop()
+        self.core.close()
+
+    def state(self) -> dict[str, Any]:
+        """What a controller needs to know; the token is not in it."""
+        return {
+            "pid": os.getpid(),
+            "control": self.control_url,
+            "listen": {name: listener.shown() for name, listener in self.listeners.items()},
+            "hosts": {name: str(host.upstream) for name, host in self.core.hosts.items()},
+            "authority": str(self.core.authority.file) if self.core.authority.file else None,
+        }
+
+    def _write(self, folder: Path) -> None:
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(self.token)
+        fresh = folder / "state.json.new"
+        fresh.write_text(json.dumps(self.state(), indent=1) + "\n")
+        fresh.replace(folder / "state.json")
+
+    def _changed(self) -> None:
+        """Faults came or went: listeners that are meant are closed, or opened again."""
+        wanted: dict[str, str] = {}
+        now = self.core.clock()
+        for fault in self.core.board.early:
+            mode, host = fault.spec.mechanism.listener(), fault.spec.match.host
+            if mode and host and fault.begins <= now < fault.ends:
+                wanted[host.lower()] = mode
+        for name, listener in self.listeners.items():
+            if listener.mode != wanted.get(name, ""):
+                task = asyncio.get_running_loop().create_task(listener.turn(wanted.get(name, "")))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
