@@ -38,7 +38,7 @@ ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
 OWNERS = {
     "httpx": {"http"},
     "httpcore": {"http"},
-    "httptools": {"http", "probes"},
+    "httptools": {"http", "probes", "interceptor"},
     "psycopg": {"probes", "sandbox", "standins", "history"},
     "pydantic": {"target"},
     "pydantic_settings": {"target"},
