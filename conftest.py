@@ -98,3 +98,17 @@ def sign_up(target, callers, run):
 
 
 _DIGITS: Callable[..., Any] = str.maketrans("abcdef-", "0123456")  # type: ignore[assignment]
+
+
+@pytest.fixture
+def record(ask):
+    """`record("supabase", path)`: a provider's own record as JSON; that its API fails is for `provider_answers`."""
+
+    def read(provider: str, path: str) -> Any:
+        answer = ask(provider, path)
+        if answer.failure or not answer.ok:
+            said = answer.failure.reason if answer.failure else f"answered {answer.status}"
+            undecided(f"{provider} gives no record: {said}; see provider_answers")
+        return answer.json()
+
+    return read

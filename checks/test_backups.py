@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from dialtone import check, expect, fail, pick, undecided
+from dialtone import check, fail, pick, undecided
 
 
 def _epoch(said):
@@ -26,11 +26,10 @@ def _epoch(said):
     needs=["values.backup_provider", "values.backups"],
     requests=0,
 )
-def test_backup_is_recent(target, ask, objective):
+def test_backup_is_recent(target, record, objective):
     """The provider's newest backup that succeeded is not older than a day and a bit."""
-    answer = ask(target.value("backup_provider"), target.value("backups"))
-    expect(answer).status(200)
-    told = pick(answer.json(), target.field("backup_list", "backups")) or []
+    tree = record(target.value("backup_provider"), target.value("backups"))
+    told = pick(tree, target.field("backup_list", "backups")) or []
     state, good = target.field("backup_state", "status"), target.value("backup_good")
     whole = [b for b in told if str(b.get(state)) == good]
     times = [at for b in whole if (at := _epoch(b.get(target.field("backup_time", "inserted_at")))) is not None]

@@ -77,9 +77,9 @@ def test_no_lock_waits(target, db, objective):
     needs=["database", "queries.query_age"],
     requests=0,
 )
-def test_no_long_query(target, db, objective):
+def test_no_long_query(target, statistics, objective):
     """No statement runs for longer than a statement should."""
-    objective.value(float(db.value(target.query("query_age"))), what="the oldest running statement is")
+    objective.value(float(statistics.value(target.query("query_age"))), what="the oldest running statement is")
 
 
 @check(
@@ -90,9 +90,9 @@ def test_no_long_query(target, db, objective):
     needs=["database", "queries.transaction_age"],
     requests=0,
 )
-def test_no_idle_transaction(target, db, objective):
+def test_no_idle_transaction(target, statistics, objective):
     """No session sits in an open transaction doing nothing: it holds locks and stops the clean-up."""
-    objective.value(float(db.value(target.query("transaction_age"))), what="the oldest idle transaction is")
+    objective.value(float(statistics.value(target.query("transaction_age"))), what="the oldest idle transaction is")
 
 
 @check(
@@ -103,9 +103,9 @@ def test_no_idle_transaction(target, db, objective):
     needs=["database", "queries.connections_in_use"],
     requests=0,
 )
-def test_connections_in_use(target, db, objective):
+def test_connections_in_use(target, statistics, objective):
     """There is room for more connections."""
-    objective.value(float(db.value(target.query("connections_in_use"))), what="connections in use:")
+    objective.value(float(statistics.value(target.query("connections_in_use"))), what="connections in use:")
 
 
 @check(
@@ -116,9 +116,9 @@ def test_connections_in_use(target, db, objective):
     needs=["database", "queries.statement_time"],
     requests=0,
 )
-def test_no_slow_statement(target, db, objective):
+def test_no_slow_statement(target, statistics, objective):
     """The slowest statement is still a quick one (mean of its executions)."""
-    objective.value(float(db.value(target.query("statement_time"))), what="the slowest statement takes")
+    objective.value(float(statistics.value(target.query("statement_time"))), what="the slowest statement takes")
 
 
 @check(

@@ -26,14 +26,12 @@ def test_provider_answers(provider, ask):
     objective="error_rate",
     requests=0,
 )
-def test_telnyx_deliveries_succeed(target, ask, objective):
+def test_telnyx_deliveries_succeed(target, record, objective):
     """By Telnyx' own record, nearly all webhook deliveries to the application succeeded."""
     path = target.provider("telnyx").deliveries
     if path is None:
         undecided("the profile names no record of deliveries")
-    answer = ask("telnyx", path)
-    expect(answer).status(200)
-    known = [d for d in pick(answer.json(), "data") or [] if d.get("status") in ("delivered", "failed")]
+    known = [d for d in pick(record("telnyx", path), "data") or [] if d.get("status") in ("delivered", "failed")]
     failed = sum(d["status"] == "failed" for d in known)
     objective.rate(failed, len(known), what="webhook deliveries that failed")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialtone import check, expect, pick
+from dialtone import check, pick
 
 
 @check(
@@ -28,11 +28,9 @@ def test_error_rate_of_real_traffic(target, db, objective):
     needs=["providers.sentry", "values.sentry_sessions"],
     requests=0,
 )
-def test_sessions_do_not_crash(target, ask, objective):
+def test_sessions_do_not_crash(target, record, objective):
     """By Sentry's count of all sessions of real visitors, hardly one crashed within the last hour."""
-    answer = ask("sentry", target.value("sentry_sessions"))
-    expect(answer).status(200)
-    groups = pick(answer.json(), "groups") or []
+    groups = pick(record("sentry", target.value("sentry_sessions")), "groups") or []
     ended = {str((g.get("by") or {}).get("session.status")): int(g["totals"]["sum(session)"]) for g in groups}
     crashed = ended.get("crashed", 0) + ended.get("abnormal", 0)
     objective.rate(crashed, sum(ended.values()), what="sessions of real visitors that crashed")

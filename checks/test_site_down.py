@@ -67,6 +67,8 @@ def test_health_is_fresh(target, http):
         except (ValueError, OverflowError):
             fail(f"{field} of the health answer is not a time")
     age = abs((datetime.now(UTC) - seen[-1]).total_seconds())
+    if age > target.profile.clock_skew:
+        http.agree_on_time()
     if age > target.profile.clock_skew or seen[1] < seen[0]:
         fail(f"the health answer is {age:,.0f} s away from our clock: an old answer, or a clock that is off")
     ok("the health answer is of this moment", value=round(age, 3), unit="s")

@@ -180,6 +180,13 @@ def db(_database: Database) -> Database:
     return _database
 
 
+@pytest.fixture
+def statistics(_database: Database) -> Database:
+    """The database for questions about all of its sessions and statements: not for a role that sees only its own."""
+    _database.need_role("pg_read_all_stats")
+    return _database
+
+
 @pytest.fixture(scope="session")
 def _tenants(target: Target, run: Run, _database: Database) -> Iterator[Tenants]:
     from dialtone.probes.synthetic import Tenants

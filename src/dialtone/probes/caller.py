@@ -127,6 +127,10 @@ class Caller:
         """DELETE a path of the target."""
         return self.request("DELETE", where, **options)
 
+    def agree_on_time(self) -> None:
+        """Raise Undecided when our clock is off by more than the profile's `clock_skew`."""
+        self._reach.agree_on_time(self.target.profile.clock_skew)
+
     def judge(self, answer: Answer) -> Answer:
         """Judge an outage seen in an answer of `send`; returns the answer otherwise."""
         self._reach.judge(answer)

@@ -55,6 +55,7 @@ class Database:
         self._row_limit, self._name, self._clock = row_limit, application_name, clock
         self._kept: psycopg.Connection[DictRow] | None = None
         self._watchdog = Watchdog()
+        self._roles: set[str] = set()
 
     def rows(self, sql: str, params: Params | None = None, *, limit: int | None = None) -> list[Row]:
         """All rows of a SELECT. More than `limit` (by default `row_limit`) are a failure: a part would be no answer."""
@@ -119,6 +120,21 @@ class Database:
             return connected - began, self._clock() - connected
         finally:
             connection.close()
+
+    def need_role(self, role: str) -> None:
+        """Raise DatabaseFailure unless the prober's role has this one.
+
+        For what a server hides without an error: without `pg_read_all_stats` other sessions look idle, and statements
+        have no text (https://www.postgresql.org/docs/18/predefined-roles.html).
+        """
+        if role not in self._roles:
+            sql = "SELECT pg_has_role(current_user, %(role)s, 'USAGE') AS has, current_user::text AS name"
+            found = self.one(sql, {"role": role})
+            if not found["has"]:
+                remedy = f"GRANT pg_monitor TO {found['name']}"
+                reason = f"the prober's role sees its own sessions and statements only: {remedy}"
+                raise DatabaseFailure(DatabaseTrouble.DENIED, reason)
+            self._roles.add(role)
 
     def close(self) -> None:
         """Close the kept connection; its advisory locks go with it."""

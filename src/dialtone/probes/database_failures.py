@@ -81,6 +81,13 @@ _CLASSES: dict[str, tuple[DatabaseTrouble, str]] = {
     "57P": (DatabaseTrouble.UNREACHABLE, "the connection was ended by the server"),
 }
 
+_EXTENSIONS = {"pg_stat_statements"}
+_MISSING = ": mend the profile's SQL that names it, or run the migration that it waits for"
+_REMEDIES = {
+    **dict.fromkeys(("42P01", "42703", "42883", "3F000"), _MISSING),
+    "42501": ": grant it, or leave out of the profile what needs it",
+}
+
 # Identifiers in the server's words: "name", name, schema.name; other languages have other quotation marks.
 _NAMED = {
     "42P01": re.compile(r"[\"«„“](?P<name>[\w.$]{1,100})[\"»“”]"),
@@ -101,8 +108,11 @@ def failure(error: BaseException) -> DatabaseFailure:
         (DatabaseTrouble.OTHER, f"a statement failed: {_readable(type(error).__name__)}{_place(error)}"),
     )
     name = _name(state, error)
+    if name in _EXTENSIONS and kind is DatabaseTrouble.MISSING:
+        words = f"the extension {name} is not in this database: CREATE EXTENSION {name}"
+        return DatabaseFailure(kind, f"{words}, and name it in shared_preload_libraries ({state})")
     said = words.replace("{name}", f" {name}" if name else " that a statement names")
-    return DatabaseFailure(kind, f"{said} ({state})")
+    return DatabaseFailure(kind, f"{said} ({state}){_REMEDIES.get(state, '')}")
 
 
 def _without_state(error: BaseException) -> DatabaseFailure:

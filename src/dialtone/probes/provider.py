@@ -54,9 +54,25 @@ def ask(
     running().exchanges.append(lambda: {"request": f"{method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")
-    if answer.status in (401, 403, 429) or refusal(answer):
-        raise Refused(f"{name} answered {answer.status} to the prober's own credential")
+    _judge_access(target, provider, name, answer)
     return answer
+
+
+def _judge_access(target: Target, provider: Provider, name: str, answer: Answer) -> None:
+    """Raise what an answer means that says nothing about the provider, with the remedy."""
+    if in_front := refusal(answer):
+        raise Refused(f"{name}: {in_front}")
+    if answer.status in (401, 403):
+        variable = target.profile.credentials.get(provider.credential or "", "the prober's credential")
+        remedy = "renew" if answer.status == 401 else "give more rights to"
+        raise Refused(f"{name} answered {answer.status} to the prober's own credential: {remedy} {variable}")
+    if answer.status == 429:
+        raise Refused(f"{name} answered 429: the prober asks more often than its account allows; run rounds less often")
+    if answer.ok and answer.is_html:
+        raise Undecided(
+            f"{name} answered a web page where its API answers JSON: something stands in between"
+            f" (a proxy, a portal), or providers.{name}.base_url is not its API"
+        )
 
 
 def access_token(target: Target, name: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from dialtone.http import Answer, FailureKind
-from dialtone.verdict import Offline, Refused, Verdict, bad
+from dialtone.http import Answer, Client, FailureKind, Limits
+from dialtone.verdict import Offline, Refused, Undecided, Verdict, bad
 
 _DEAD = {FailureKind.DNS, FailureKind.REFUSED, FailureKind.CONNECT_TIMEOUT}
 
@@ -26,6 +27,18 @@ def knock(url: str, timeout: float = 2.0) -> bool:
         return False
 
 
+def read_clock(url: str, clock: Callable[[], float] = time.time) -> float | None:
+    """Seconds by which our clock is ahead of the `Date` that a server answers with; None when it tells none."""
+    with Client(url if "://" in url else f"https://{url}", limits=Limits(2, 2, 3, 10_000)) as client:
+        before = clock()
+        answer = client.send("HEAD", "/")
+        told = answer.header("date")
+    try:
+        return (before + clock()) / 2 - parsedate_to_datetime(told).timestamp() if told else None
+    except ValueError:
+        return None
+
+
 class Reach:
     """One process' knowledge of what can be reached; asks each witness once in `memory` seconds at most."""
 
@@ -34,9 +47,12 @@ class Reach:
         witnesses: Sequence[str],
         *,
         knock: Callable[[str], bool] = knock,
+        read_clock: Callable[[str], float | None] = read_clock,
         clock: Callable[[], float] = time.monotonic,
         memory: float = 30.0,
     ) -> None:
+        self._read_clock = read_clock
+        self._offset: float | None = None
         self._witnesses, self._knock, self._clock, self._memory = witnesses, knock, clock, memory
         self._asked: tuple[float, bool] | None = None
         self._dead: dict[str, tuple[float, str]] = {}
@@ -47,6 +63,21 @@ class Reach:
             alive = not self._witnesses or any(self._knock(w) for w in self._witnesses)
             self._asked = (self._clock(), alive)
         return self._asked[1]
+
+    def agree_on_time(self, within: float) -> None:
+        """Raise Undecided when every witness that tells the time says that our clock is off by more than `within` s.
+
+        One that agrees is enough: then whoever disagrees with us is wrong itself.
+        """
+        if self._offset is None:
+            told = [offset for url in self._witnesses if (offset := self._read_clock(url)) is not None]
+            self._offset = min(told, key=abs, default=0.0)
+        if abs(self._offset) > within + 1:  # a Date has whole seconds
+            way = "ahead of" if self._offset > 0 else "behind"
+            raise Undecided(
+                f"the prober's clock is {abs(self._offset):,.0f} s {way} that of its witnesses: signatures and ages say"
+                " nothing; set it (timedatectl set-ntp true)"
+            )
 
     def known_dead(self, origin: str) -> str | None:
         """The reason why an origin does not answer, if that was found out a moment ago: nobody waits for it twice."""

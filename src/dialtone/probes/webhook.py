@@ -77,6 +77,7 @@ class Hook:
 
     def send(self, event: Event, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
         """Deliver an event on a fresh connection, as a provider does; signed now unless headers are given."""
+        self._http.agree_on_time()  # a signature holds the time
         marks = self.sign(event) if headers is None else headers
         return self._http.request(
             self.spec.method,
