@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ def run(sandbox: Sandbox, folder: Path, *words: str, url: str | None = None, **r
             "DIALTONE_VERDICTS": str(folder / "verdicts.json"),
             "DIALTONE_MEMORY": str(folder / "memory.json"),
             "OTHER_DATABASE_URL": url or "",
+            "PYTHONPATH": str(folder),
         },
         capture_output=True,
         text=True,
@@ -133,3 +135,13 @@ def test_a_call_that_may_cost_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     call = checks["synthetic_call"]
     assert (call["verdict"], call["kind"]) == ("unknown", "undecided")
     assert call["reason"].startswith("taken in, answered, agent asked, bridged: in time; not run here: booked, stored,")
+
+
+def test_a_prober_whose_clock_is_off(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Five minutes ahead, every signature of ours is refused: that is known before one is sent."""
+    (tmp_path / "sitecustomize.py").write_text("import time\nnow = time.time\ntime.time = lambda: now() + 300\n")
+    checks = run(sandbox, tmp_path, "checks/test_webhooks.py", "-k", "accepts_genuine or forged")
+    assert len(checks) == 8
+    assert {(c["verdict"], c["kind"]) for c in checks.values()} == {("unknown", "undecided")}
+    assert all(re.search(r"30\d s ahead of that of its witnesses", c["reason"]) for c in checks.values())
+    assert all("timedatectl set-ntp true" in c["reason"] for c in checks.values())
