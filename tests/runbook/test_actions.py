@@ -13,10 +13,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from dialtone.cli import main
 from dialtone.runbook.actions import Action, action, actions
-from dialtone.runbook.actions_command import confirmed
 from dialtone.runbook.actions_plan import Plan
 from dialtone.runbook.actions_record import Record, RecordError, operator
 from dialtone.runbook.actions_run import Doing, NotPossible
+from dialtone.runbook.actions_terminal import confirm
 from dialtone.runbook.items import ItemsError
 from dialtone.runbook.maintenance import tasks
 from dialtone.target import Target, load
@@ -162,11 +162,18 @@ def test_production_has_to_be_named_twice(tmp_path: Path) -> None:
     production, other = load(path, "production", SECRETS), load(path, "sandbox", {})
     fenced = load(path, "sandbox", SECRETS)  # it holds production's own credentials
     assert fenced.effects == {Effect.READS}
-    with confirmed(other, None, None), confirmed(production, "production", "production"):
-        pass
-    with confirmed(production, "production", None, ask=lambda _: "production\n"):
-        pass
-    for target, named, confirm, typed in (
+    seen: list[str] = []
+
+    def show() -> str:
+        seen.append("shown")
+        return "what will be done"
+
+    confirm(other, None, None, show)
+    confirm(production, "production", "production", show)
+    assert seen == []
+    confirm(production, "production", None, show, ask=lambda _: "production\n")
+    assert seen == ["shown"]
+    for target, named, said, typed in (
         (production, None, "production", ""),
         (production, "production", None, "yes"),
         (production, "production", "prod", ""),
@@ -174,8 +181,28 @@ def test_production_has_to_be_named_twice(tmp_path: Path) -> None:
         (fenced, "sandbox", "production", ""),
         (other, None, "production", ""),
     ):
-        with pytest.raises(NotPossible), confirmed(target, named, confirm, ask=lambda _, t=typed: t):  # type: ignore[misc]
-            pass
+        with pytest.raises(NotPossible):
+            confirm(target, named, said, show, ask=lambda _, t=typed: t)  # type: ignore[misc]
+
+
+def test_what_is_broken_off_has_left_a_trace(target: Target, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: what was begun and how far it came stands in the record."""
+
+    def calls(plan: Plan) -> None:
+        plan.alone("first", "SELECT 1")
+        plan.alone("second", "SELECT 2")
+
+    told: list[str] = []
+
+    def tell(what: str) -> None:
+        told.append(what)
+        if what == "second":
+            raise KeyboardInterrupt
+
+    record = Record(tmp_path / "actions.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        Doing(_action(calls), target).take(record, "x", tell)
+    assert [(entry["state"], entry.get("done")) for entry in record.entries()] == [("begun", None), ("broken off", [])]
 
 
 def test_two_people_do_not_act_at_once(tmp_path: Path) -> None:

@@ -6,18 +6,21 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.runbook.conftest import ROOT, Place
 
 psycopg = pytest.importorskip("psycopg")
 
+from dialtone.cli import main  # noqa: E402
 from dialtone.http import Client  # noqa: E402
 from dialtone.probes.journal import eventually  # noqa: E402
 from dialtone.runbook.actions import actions  # noqa: E402
 from dialtone.runbook.actions_record import Record  # noqa: E402
-from dialtone.runbook.actions_run import Doing, Outcome  # noqa: E402
+from dialtone.runbook.actions_run import Doing, NotPossible, Outcome  # noqa: E402
 from dialtone.signing import scheme  # noqa: E402
 
 ACTIONS = actions(ROOT / "checks")
@@ -238,3 +241,63 @@ def test_the_last_good_deployment_is_promoted_and_that_undone(place: Place, prov
         assert place.live() == newest
     finally:
         place.sandbox.switch([])
+
+
+def test_from_the_command_line(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shown, done, written down and done again, with the exit codes of the page, on the attached sandbox."""
+    monkeypatch.setenv("DIALTONE_SANDBOX", str(place.sandbox.state_file))
+    record = tmp_path / "actions.jsonl"
+    command = [
+        "do",
+        "create-index",
+        "calls.to_number",
+        "--config",
+        str(ROOT / "dialtone.toml"),
+        "--record",
+        str(record),
+    ]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("create-index on sandbox: 1 step, nothing was changed\n1. index calls.to_number, ")
+    assert said.endswith("do it: dialtone do create-index calls.to_number --yes\n")
+    assert main([*command, "--yes"]) == 0
+    assert "create-index on sandbox: done, nothing is left to do" in capsys.readouterr().out
+    assert main([*command, "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == []
+    assert len(record.read_text().splitlines()) == 2
+    assert main([*command[:2], "calls.nothing", *command[3:]]) == 4
+    assert "calls.nothing is no column of a table" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"status": 401}, "stripe answered 401 to GET /v1/invoices"),
+        ({"status": 429}, "stripe answered 429 to GET /v1/invoices"),
+        ({"status": 200, "body": "<html>"}, "not JSON: text/plain, 6 bytes"),
+        ({"status": 0}, "connection"),
+    ],
+    ids=["refused", "limited", "html", "cut"],
+)
+def test_a_provider_that_does_not_answer_is_told(
+    place: Place, tmp_path: Path, fault: dict[str, Any], said: str
+) -> None:
+    """Nothing is done when it is not known what is to be done."""
+    record = Record(tmp_path / "actions.jsonl")
+    with place.fault(provider="stripe", path="/v1/invoices", **fault), pytest.raises(NotPossible, match=said):
+        Doing(ACTIONS["retry-invoice"], place.target).take(record, "tester")
+    assert record.entries() == []
+
+
+def test_a_role_that_may_not_is_told(place: Place, tmp_path: Path) -> None:
+    """With the prober's own role, which only reads, nothing is ended and nothing is said to be mended."""
+    credentials = {**place.target.credentials, "repair_database_url": place.env["SANDBOX_DATABASE_URL"]}
+    weak = replace(
+        place.target, credentials=credentials, profile=place.target.profile.model_copy(update={"settle": 0.1})
+    )
+    with place.held("long-query"):
+        done = Doing(ACTIONS["end-long-queries"], weak, ["older=2s"]).take(Record(tmp_path / "a.jsonl"), "tester")
+    assert not done.mended
+    assert [(step.failed, "no right" in str(step.came)) for step in done.steps] == [(True, True)]

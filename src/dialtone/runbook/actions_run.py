@@ -91,8 +91,13 @@ class Doing:
             if not plan.steps:
                 return Outcome(self.action.name, self.target.name, False, [], plan.said, 0)
             record.add(self._clock(), state="begun", **about, steps=[s.what for s in plan.steps])
-            steps = [self._take(step, access, tell) for step in plan.steps]
-            left = self._left(access)
+            steps: list[Taken] = []
+            try:
+                steps.extend(self._take(step, access, tell) for step in plan.steps)
+                left = self._left(access)
+            except BaseException:
+                record.add(self._clock(), state="broken off", **about, done=[s.what for s in steps if not s.failed])
+                raise
             outcome = Outcome(self.action.name, self.target.name, False, steps, plan.said, left)
             effect = "mended" if outcome.mended else "not mended"
             record.add(self._clock(), state="done", effect=effect, **about, **_only(outcome.as_json(), "steps", "left"))
@@ -116,7 +121,7 @@ class Doing:
         shown = step.shown()
         try:
             return Taken(step.what, shown, step.take(access))
-        except StepFailed as wrong:
+        except (StepFailed, Unarmed) as wrong:
             return Taken(step.what, shown, str(wrong), failed=True)
 
     def _left(self, access: Access) -> int:

@@ -107,7 +107,7 @@ class Round:
             shown = step.shown()
             try:
                 taken.append(Taken(step.what, shown, step.take(access)))
-            except StepFailed as wrong:
+            except (StepFailed, Unarmed) as wrong:
                 taken.append(Taken(step.what, shown, str(wrong), failed=True))
         if self._record:
             told = [{"what": t.what, "does": list(t.shown), "came": t.came, "failed": t.failed} for t in taken]

@@ -15,6 +15,8 @@ from dialtone.runbook.maintenance_kept import Kept, Seen
 from dialtone.runbook.maintenance_packages import Review, review
 from dialtone.runbook.maintenance_restore import Restore
 
+AGAIN = 43_200.0
+"""Seconds within which a run is the same time once more, such as with --yes after it was shown."""
 MONTH = 25 * 86_400.0
 """Seconds after which what was seen counts as last month's: months are run early now and then."""
 
@@ -54,8 +56,8 @@ class Work(Plan):
     # remembering
 
     def before(self) -> Seen | None:
-        """What the last run kept; None the first time."""
-        return self._kept.last()
+        """What was kept last time, which is half a day ago or earlier; None the first time."""
+        return self._kept.last(older=AGAIN, now=self.clock())
 
     def last_month(self) -> Seen | None:
         """What was kept about a month ago or earlier, the newest of it."""
