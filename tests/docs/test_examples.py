@@ -60,3 +60,38 @@ def test_the_engine_knows_nothing_of_it() -> None:
     words = ("volthaven", "charger", "x-meter-seal")
     files = [p for p in (ROOT / "src" / "dialtone").rglob("*.py") if any(w in p.read_text().lower() for w in words)]
     assert files == []
+
+
+def test_its_repair_mends_what_a_defect_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dialtone do`, with actions and SQL of its own: shown, done, and then there is nothing left to do."""
+    import psycopg
+
+    from dialtone.sandbox import Sandbox
+    from dialtone.target.load import sandbox_options
+
+    monkeypatch.setenv("DIALTONE_RUN_DIR", str(tmp_path / "runs"))
+    monkeypatch.delenv("DIALTONE_SANDBOX", raising=False)
+    monkeypatch.chdir(HERE)
+    with Sandbox.begin(**sandbox_options(HERE / "dialtone.toml", "sandbox")).wait() as sandbox:
+
+        def do(*words: str) -> str:
+            command = ("dialtone.cli", "do", "bill-charges", "--record", str(tmp_path / "actions.jsonl"), *words)
+            done = run(*command, DIALTONE_SANDBOX=str(sandbox.state_file), DIALTONE_RUN_DIR=str(tmp_path / "runs"))
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        def missing() -> int:
+            with psycopg.connect(sandbox.env["SANDBOX_DATABASE_URL"]) as connection:
+                found = connection.execute(
+                    "SELECT count(*) FROM charge c WHERE NOT EXISTS (SELECT FROM bill WHERE charge = c.id)"
+                )
+                return int(found.fetchall()[0][0])
+
+        with psycopg.connect(sandbox.env["SANDBOX_DATABASE_URL"]) as connection:
+            connection.execute("DELETE FROM bill WHERE charge % 10 = 0")
+        assert missing() == 60
+        assert "60 steps, nothing was changed" in do()
+        assert missing() == 60
+        assert "done, nothing is left to do" in do("--yes")
+        assert missing() == 0
+        assert "nothing to do" in do("--yes")

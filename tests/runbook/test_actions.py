@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -269,10 +270,41 @@ def test_the_page_lists_every_item() -> None:
         assert item.summary
 
 
+def test_the_example_of_the_page_is_an_action(tmp_path: Path) -> None:
+    """What docs/repairs.md shows is taken as it stands."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs/repairs.md").read_text(), re.S)
+    assert block
+    (tmp_path / "repairs.py").write_text(block[1])
+    assert [made.usage for made in actions(tmp_path).values()] == ["free-stale-locks"]
+
+
 def test_the_list_on_the_command_line(capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion) -> None:
     """Names, usages and what each does."""
     assert main(["do", "--config", str(ROOT / "dialtone.toml")]) == 0
     assert capsys.readouterr().out == snapshot
+
+
+def test_production_is_not_touched_by_accident(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment names no target for what changes something; --yes alone is no confirmation."""
+    config = ["--config", str(ROOT / "dialtone.toml"), "--record", str(tmp_path / "actions.jsonl")]
+    monkeypatch.delenv("DIALTONE_SANDBOX", raising=False)
+    monkeypatch.setenv("DIALTONE_RUN_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("PRODUCTION_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("DIALTONE_TARGET", "production")
+    monkeypatch.setattr("sys.stdin", StringIO("production\n"))
+    for words, said in (
+        (["--yes"], "no sandbox runs"),
+        (["--yes", "--confirm", "production"], "no sandbox runs"),
+        (["--target", "production", "--yes"], "not confirmed: nothing instead of the target's name"),
+        (["--target", "production", "--yes", "--confirm", "yes"], "not confirmed: 'yes' instead"),
+        (["--target", "production", "--yes", "--confirm", "production"], "PRODUCTION_VERCEL_TOKEN is not set"),
+        (["--target", "production"], "PRODUCTION_VERCEL_TOKEN is not set"),
+    ):
+        assert main(["do", "promote", *config, *words]) == 4
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "actions.jsonl").exists() or Record(tmp_path / "actions.jsonl").entries() == []
 
 
 def test_mistakes_on_the_command_line(

@@ -54,6 +54,7 @@ KEYS = {
     "retell": "retell_api_key",
     "telnyx": "telnyx_api_key",
     "upstash": "upstash_token",
+    "vercel": "vercel_token",
 }
 
 
@@ -105,7 +106,7 @@ class World:
         ports = {name: number for number, name in enumerate(NEEDED_SECRETS, 1)}
         hooks = {"stripe": "/hooks/stripe", "telnyx_sms": "/hooks/sms", "telnyx_voice": "/hooks/voice"}
         told = {"ports": ports, "secrets": SECRETS, "app_url": "http://app.invalid", "webhooks": hooks}
-        config = from_json(told)
+        config = from_json({**told, "defects_file": str(defects_file)})
         self.standins = stand_ins(config, Switches(defects_file), self.time.clock)
         self.journal = Journal(self.time.clock, config.hidden())
         self.faults = Faults(self.time.clock, frozenset(self.standins) | {"mail"})

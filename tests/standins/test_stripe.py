@@ -182,6 +182,31 @@ def test_no_page_opens_for_an_archived_price(world):
     assert world.send("stripe", "POST", "/v1/checkout/sessions", form=setup).status == 200
 
 
+def test_a_declined_card_can_be_changed(world):
+    """A new payment method pays what the old one did not."""
+    customer = "cus_sandbox_declined_2"
+    _, invoice, paid = fee(world, "old", customer=customer)
+    assert paid.status == 402
+    form = {"invoice_settings[default_payment_method]": "pm_card_visa"}
+    assert world.send("stripe", "POST", f"/v1/customers/{customer}", form=form).json()["id"] == customer
+    assert world.send("stripe", "POST", f"/v1/invoices/{invoice}/pay", form={}).json()["status"] == "paid"
+    assert world.send("stripe", "POST", "/v1/customers/cus_nobody", form=form).status == 400
+
+
+def test_who_pays_has_an_active_subscription(world):
+    """By customer and status; nobody else's."""
+    for query, expected in (
+        ("customer=cus_sandbox_7&status=active", ["sub_sandbox_7"]),
+        ("customer=cus_sandbox_7", ["sub_sandbox_7"]),
+        ("customer=cus_sandbox_7&status=canceled", []),
+        ("customer=cus_sandbox_unpaid_7", []),
+        ("customer=cus_nobody", []),
+    ):
+        listed = world.send("stripe", "GET", f"/v1/subscriptions?{query}").json()
+        assert [one["id"] for one in listed["data"]] == expected, query
+    assert world.send("stripe", "GET", "/v1/subscriptions?colour=red").status == 400
+
+
 def test_lists_are_paged(world):
     """`limit` and `starting_after` walk through a list, newest first."""
     ids = [world.send("stripe", "POST", "/v1/invoices", form={"customer": "cus_synthetic"}).json()["id"] for _ in "abc"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import getpass
 import json
 import os
@@ -27,6 +27,14 @@ def operator(environ: Mapping[str, str] = os.environ) -> str:
     return getpass.getuser()
 
 
+def _lock(descriptor: int) -> None:
+    """Take the file for this process, where the system has such locks. Raises BlockingIOError when it is taken."""
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class Record:
     """A file that is only ever appended to, by one process at a time."""
 
@@ -46,7 +54,7 @@ class Record:
             raise RecordError(f"{self._path}: {wrong.strerror}: nothing is done that cannot be recorded") from None
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file.fileno())
             except BlockingIOError:
                 raise RecordError(f"{self._path}: somebody else is acting: try again when they are done") from None
             yield
