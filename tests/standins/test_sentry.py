@@ -133,3 +133,47 @@ def test_sessions_by_how_they_ended(world):
     assert sessions(world, "field=sum(session)&groupBy=release").status == 400
     assert sessions(world, "field=count_unique(user)&groupBy=session.status").status == 400
     assert sessions(world, token="other").status == 401
+
+
+def _issues(world, path="/api/0/organizations/acme/issues/", token=None, **options):
+    """What the web API says to the prober."""
+    headers = {"authorization": f"Bearer {world.secrets['sentry_probe_token'] if token is None else token}"}
+    return world.send("sentry", "GET", path, headers=headers if token != "" else {}, **options)
+
+
+def _raised(kind, function, value="no slot"):
+    """An event with an exception, its cause and a stack."""
+    frames = [{"filename": "a.py", "module": "a", "function": function, "lineno": 7, "in_app": True}]
+    cause = {"type": "LocalProtocolError", "value": "Illegal header"}
+    chain = [cause, {"type": kind, "value": value, "stacktrace": {"frames": frames}}]
+    return {"event_id": "e1", "release": "app@1.4.0", "exception": {"values": chain}}
+
+
+def test_issues_are_grouped_as_they_came_in(world, post):
+    """By type and frames of the application, whatever the value; counted, the most frequent first."""
+    for event in (_raised("Lost", "pay"), _raised("Lost", "book"), _raised("Lost", "book", "another")):
+        post(envelope(("event", event)))
+    answer = _issues(world, "/api/0/organizations/acme/issues/?sort=freq")
+    assert [(i["metadata"]["type"], i["culprit"], i["count"]) for i in answer.json()] == [
+        ("Lost", "a in book", "2"),
+        ("Lost", "a in pay", "1"),
+    ]
+    latest = _issues(world, f"/api/0/organizations/acme/issues/{answer.json()[0]['id']}/events/latest/").json()
+    assert latest["release"] == {"version": "app@1.4.0"}
+    values = latest["entries"][0]["data"]["values"]
+    assert [v["type"] for v in values] == ["LocalProtocolError", "Lost"]
+    assert values[-1]["stacktrace"]["frames"][0] == {
+        "filename": "a.py",
+        "function": "book",
+        "lineNo": 7,
+        "inApp": True,
+    }
+
+
+def test_issues_are_for_those_who_may_read(world, post):
+    """401 without a token or with a wrong one, 404 for what is not there; reads are no events of the application."""
+    assert _issues(world, token="").status == 401
+    assert _issues(world, token="wrong").status == 401
+    assert _issues(world, "/api/0/organizations/acme/issues/99/events/latest/").status == 404
+    assert _issues(world, "/api/0/nothing/").status == 404
+    assert [entry["credential"]["owner"] for entry in world.entries()] == ["unknown", "unknown", "prober", "prober"]

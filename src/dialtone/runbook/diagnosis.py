@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dialtone.http import BadBody
 from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
 from dialtone.redact import secrets
 from dialtone.runbook import causes as cause_files
@@ -63,6 +64,8 @@ def looked(look: Look, scene: Scene) -> dict[str, Any]:
         record["lacks"].append(f"{trouble.reason}{f': {remedy}' if remedy else ''}")
     except Judged as judged:
         record["lacks"].append(judged.finding.reason)
+    except BadBody as wrong:
+        record["lacks"].append(f"an answer is of no use: it is {wrong}")
     except Exception as error:  # noqa: BLE001 - a look that fails says so, and changes nothing else
         record["lacks"].append(_failed(error))
     record["lacks"] += list(dict.fromkeys(scene.lacks[missed:]))
