@@ -8,7 +8,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dialtone.evidence import CONFIDENCE, Stop, lower_bound, quantile, samples_to_exclude, tail, upper_bound
+from dialtone.evidence import (
+    CONFIDENCE,
+    Detector,
+    Sequential,
+    Stop,
+    alpha_of,
+    alternative_to,
+    lower_bound,
+    quantile,
+    samples_to_exclude,
+    tail,
+    upper_bound,
+)
 
 calm = settings(deadline=None, max_examples=60)
 rates = st.floats(0.001, 0.999)
@@ -115,27 +127,98 @@ def test_quantile_of_nothing_is_refused() -> None:
         quantile([], 0.5)
 
 
+ERRORS = Sequential(0.01, 0.10)
+
+
 def test_sampling_stops_when_the_evidence_suffices() -> None:
     """Clean samples stop at the plan, a run of bad ones long before it."""
-    stop = Stop(0.05)
+    stop = Stop(0.05, ERRORS)
     assert stop.planned == 90
     assert stop.excluded(0, 90)
     assert not stop.excluded(0, 89)
     assert not stop.excluded(1, 90)
-    assert stop.exceeded(5, 5)
+    assert stop.exceeded(2, 2)
+    assert not stop.exceeded(2, 3)
     assert not stop.exceeded(0, 5)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.5])
-def test_repeated_looks_raise_few_alarms(rate: float) -> None:
-    """At a rate that lies exactly on the level, all looks together alarm in at most twice the nominal share of runs."""
-    stop, alarmed = Stop(rate), 0.0
-    standing = {0: 1.0}  # events so far -> probability of getting there without an alarm
-    for n in range(1, stop.planned + 1):
+def ever(test: Sequential, rate: float, samples: int) -> tuple[float, float]:
+    """Probability that a test of independent samples alarms, and that it ends without one first; by enumeration."""
+    alarmed = ended = 0.0
+    standing = {0: 1.0}  # bad ones so far -> probability of getting there undecided
+    for n in range(1, samples + 1):
         moved: dict[int, float] = {}
         for k, p in standing.items():
             moved[k] = moved.get(k, 0.0) + p * (1 - rate)
             moved[k + 1] = moved.get(k + 1, 0.0) + p * rate
-        alarmed += sum(p for k, p in moved.items() if stop.exceeded(k, n))
-        standing = {k: p for k, p in moved.items() if not stop.exceeded(k, n)}
-    assert alarmed <= 2 * (1 - CONFIDENCE)
+        alarmed += sum(p for k, p in moved.items() if test.alarms(test.weight(k, n)))
+        ended += sum(p for k, p in moved.items() if test.ends(test.weight(k, n)))
+        standing = {
+            k: p for k, p in moved.items() if not test.alarms(test.weight(k, n)) and not test.ends(test.weight(k, n))
+        }
+    return alarmed, ended
+
+
+@pytest.mark.parametrize(
+    ("null", "alternative"), [(0.01, 0.10), (0.001, 0.05), (0.05, 0.20), (0.05, 0.2083), (0.5, 0.833)]
+)
+def test_a_sequential_test_keeps_both_of_its_promises(null: float, alternative: float) -> None:
+    """Over all sequences, at most 1 % alarm at the null and at most 5 % end without one at the alternative."""
+    test = Sequential(null, alternative)
+    assert ever(test, null, 1500)[0] <= 0.01
+    alarmed, ended = ever(test, alternative, 1500)
+    assert ended <= 0.05
+    assert alarmed >= 0.95
+
+
+@calm
+@given(null=st.floats(0.001, 0.3), odds=st.floats(1.5, 20), rho=st.floats(0, 0.8), below=st.floats(0, 1))
+def test_no_healthy_chain_raises_the_weight(null: float, odds: float, rho: float, below: float) -> None:
+    """After good and after bad samples, at any correlation and share up to the declared ones: no growth on average."""
+    test = Sequential(null, odds * null / (1 + (odds - 1) * null), correlation=rho)
+    share, correlation = null * below, rho * below
+    for after_bad, (good, bad) in enumerate(test.steps()):
+        chance = share * (1 - correlation) + correlation * after_bad
+        assert (1 - chance) * math.exp(good) + chance * math.exp(bad) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(("null", "alternative", "correlation"), [(0.1, 0.05, 0), (0, 0.5, 0), (0.1, 0.5, 1)])
+def test_tests_without_sense_are_refused(null: float, alternative: float, correlation: float) -> None:
+    """The alternative is worse than the null, and neither is certain."""
+    with pytest.raises(ValueError, match="no test of"):
+        Sequential(null, alternative, correlation=correlation)
+
+
+def test_the_budget_is_one_number_for_the_suite() -> None:
+    """One false page a month for 80 checks that look once a minute, never looser than a single look."""
+    assert alpha_of(1, 80, 60) == pytest.approx(1 / (80 * 43_200))
+    assert alpha_of(1000, 1, 86_400) == 1 - CONFIDENCE
+    assert alternative_to(0.05) == pytest.approx(0.2083, abs=1e-4)
+
+
+def test_a_detector_pages_for_an_outage_and_not_for_a_blip() -> None:
+    """A dozen failures in a row are an outage at once a minute and one false page in a million looks; three are not."""
+    detector = Detector(0.01, 0.10, 1e6)
+    for _ in range(1000):
+        assert not detector.add(False)
+    assert not any(detector.add(True) for _ in range(3))
+    assert any(detector.add(True) for _ in range(9))
+    detector.reset()
+    assert detector.value == 0
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3])
+def test_healthy_samples_raise_a_detector_by_one_each_at_most(correlation: float) -> None:
+    """By enumeration of all sequences of ten at the null: the mean of the statistic is at most the number of looks."""
+    null, steps = 0.05, 10
+    mean = 0.0
+    for code in range(2**steps):
+        detector, chance, last = Detector(null, 0.2, 1e9, correlation), 1.0, False
+        for i in range(steps):
+            bad = bool(code >> i & 1)
+            share = null * (1 - correlation) + correlation * last if i else null
+            chance *= share if bad else 1 - share
+            detector.add(bad)
+            last = bad
+        mean += chance * detector.value
+    assert mean <= steps

@@ -175,3 +175,37 @@ def test_evidence_and_levels_travel_with_the_finding() -> None:
     found = ERRORS.judge_rate(0, 90, regions=["fra1"])
     assert found.evidence == {"regions": ["fra1"]}
     assert (found.levels, found.unit, found.value) == (Levels(1, 5, 10), "%", 0.0)
+
+
+@calm
+@given(n=st.integers(1, 600), data=st.data(), objective=st.sampled_from([ERRORS, SUCCESS]))
+def test_samples_taken_until_they_suffice_need_the_alarm_of_the_sequential_test(
+    n: int, data: st.DataObject, objective: Objective
+) -> None:
+    """A rate is bad only where the test alarms too; good verdicts and the direction of all verdicts are the same."""
+    k = data.draw(st.integers(0, n))
+    events = k if objective is ERRORS else n - k
+    found, once = objective.judge_rate(events, n, sequential=True), objective.judge_rate(events, n)
+    test = objective.test()
+    assert found.verdict.is_bad == (once.verdict.is_bad and test.alarms(test.weight(k, n)))
+    assert (found.verdict in GOOD) == (once.verdict in GOOD)
+
+
+def test_the_sequential_test_of_an_objective() -> None:
+    """Target against critical level of a rate; five times the odds of "slower than the alert level" for a quantile."""
+    assert (ERRORS.test().null, ERRORS.test().alternative) == (0.01, 0.10)
+    assert (SUCCESS.test().null, SUCCESS.test().alternative) == pytest.approx((0.01, 0.10))
+    assert P95.test().null == pytest.approx(0.05)
+    assert ERRORS.stop().rate == 0.05
+    assert SUCCESS.stop().rate == pytest.approx(0.05)
+    assert P95.stop(0.5).rate == 0.5
+    bare = Objective("errors", Levels(alert=5), "%").test()
+    assert (bare.null, bare.alternative) == (0.05, pytest.approx(0.2083, abs=1e-4))
+
+
+def test_one_slow_answer_at_an_early_look_is_no_alarm() -> None:
+    """Two slow answers of two are past the bound of a single look, and not past the one for all looks."""
+    assert P95.judge_quantile([1500.0] * 2).verdict is Verdict.BREACH
+    assert P95.judge_quantile([1500.0] * 2, sequential=True).verdict is Verdict.UNKNOWN
+    assert P95.judge_quantile([1500.0] * 4, sequential=True).verdict is Verdict.BREACH
+    assert P95.judge_quantile([3000.0] * 4, sequential=True).verdict is Verdict.CRITICAL

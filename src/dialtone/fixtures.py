@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,16 @@ class Judge:
         """Judge a share: `events` counts what the objective names."""
         bad = events if self.objective.direction == "below" else samples - events
         running().measured = {"bad": bad}
-        return judge_finding(self.objective.judge_rate(events, samples, what=what, **evidence))
+        return judge_finding(
+            self.objective.judge_rate(events, samples, what=what, sequential=running().sequential, **evidence)
+        )
 
     def quantile(self, values: list[float], *, what: str = "", **evidence: Any) -> Finding:
         """Judge the objective's quantile of samples in its unit."""
         running().measured = self.objective.measured(values)
-        return judge_finding(self.objective.judge_quantile(values, what=what, **evidence))
+        return judge_finding(
+            self.objective.judge_quantile(values, what=what, sequential=running().sequential, **evidence)
+        )
 
     @property
     def q(self) -> float:
@@ -154,13 +159,17 @@ def objective(request: pytest.FixtureRequest, target: Target) -> Judge:
     meta = _meta(request)
     if meta.objective is None:
         raise Misdeclared("the check asks for an objective that it does not declare: @check(objective=…)")
-    return Judge(target.objective(meta.objective))
+    return _judge(request, target, meta.objective)
 
 
 @pytest.fixture(scope="session")
-def objectives(target: Target) -> Callable[[str], Judge]:
+def objectives(request: pytest.FixtureRequest, target: Target) -> Callable[[str], Judge]:
     """Any objective of the profile by name."""
-    return lambda name: Judge(target.objective(name))
+    return lambda name: _judge(request, target, name)
+
+
+def _judge(request: pytest.FixtureRequest, target: Target, name: str) -> Judge:
+    return Judge(replace(target.objective(name), alpha=request.config.stash[SESSION].alpha))
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,8 @@ class Record:
     explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
     measured: dict[str, Any] = field(default_factory=dict)
+    sequential: bool = False
+    """Whether samples were taken until they sufficed: they are judged by a bound that holds at any stop."""
 
     def worst(self) -> Finding:
         """The finding that is the check's verdict; a check without one is broken."""

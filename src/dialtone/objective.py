@@ -8,6 +8,9 @@ a quantile of samples. Rates and quantiles are judged by exact bounds (`evidence
   the alert level), `critical` the same one level up (estimate past critical, alert excluded);
 - `breach` and `critical` of a quantile need the level itself excluded by the bound;
 - everything between is undecided, with the number of samples that were missing. What is no number is undecided too.
+
+Samples that were taken until they sufficed (`sequential`) have been looked at after each of them: there, breach and
+critical also need the sequential test's alarm, whose bound holds at any stop.
 """
 
 from __future__ import annotations
@@ -17,7 +20,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dialtone.evidence import CONFIDENCE, lower_bound, quantile, samples_to_exclude, upper_bound
+from dialtone.evidence import (
+    CONFIDENCE,
+    Sequential,
+    Stop,
+    alternative_to,
+    lower_bound,
+    quantile,
+    samples_to_exclude,
+    upper_bound,
+)
 from dialtone.verdict import Finding, Kind, Levels, Severity, Verdict
 
 Direction = Literal["below", "above"]
@@ -38,6 +50,25 @@ class Objective:
     window: float | None = None
     quantile: float | None = None
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    alpha: float = 1 - CONFIDENCE
+    """Share of false alarms that sampling until the evidence suffices may have."""
+
+    def test(self, q: float | None = None) -> Sequential:
+        """The sequential test of the share of bad samples: target against critical level, or of "slower than alert".
+
+        Whose p95 is at the alert level has 5 % of answers slower than it: that share is the null of a quantile, and a
+        healthy service stays far below it.
+        """
+        if self.quantile or q:
+            null = 1 - (q or self.quantile or 0.95)
+            return Sequential(null, alternative_to(null), self.alpha)
+        target, alert, critical = self._shares()
+        null = max(1e-4, target if target is not None else alert or 0.05)
+        return Sequential(null, critical if critical and critical > null else alternative_to(null), self.alpha)
+
+    def stop(self, q: float | None = None) -> Stop:
+        """When to stop sampling for this objective."""
+        return Stop(1 - (q or self.quantile or 0.95) if self.quantile or q else self._shares()[1] or 0.05, self.test(q))
 
     def judge(self, value: float, *, what: str = "", samples: int = 1, **evidence: Any) -> Finding:
         """Judge a plain value that needs no statistics (a count, an age, a date)."""
@@ -45,17 +76,25 @@ class Objective:
         missing = 1 if verdict is Verdict.UNKNOWN else 0
         return self._finding(verdict, value, samples, f"{what or self.name} {self._show(value)}", evidence, missing)
 
-    def judge_rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
+    def judge_rate(
+        self, events: int, samples: int, *, what: str = "", sequential: bool = False, **evidence: Any
+    ) -> Finding:
         """Judge a share in %: `events` counts what the objective names (errors for `below`, successes for `above`)."""
         bad_events = events if self.direction == "below" else samples - events
         share = 100 * events / samples if samples else None
-        levels = [None if v is None else (v if self.direction == "below" else 100 - v) / 100 for v in self._triple()]
-        verdict, missing = _judge_rate(bad_events, samples, *levels)
+        test = self.test() if sequential else None
+        verdict, missing = _judge_rate(bad_events, samples, *self._shares(), test)
         said = f"{what or self.name} {self._show(share)} ({events:,} of {samples:,})"
         return self._finding(verdict, share, samples, said, evidence, missing)
 
     def judge_quantile(
-        self, values: Sequence[float], *, q: float | None = None, what: str = "", **evidence: Any
+        self,
+        values: Sequence[float],
+        *,
+        q: float | None = None,
+        what: str = "",
+        sequential: bool = False,
+        **evidence: Any,
     ) -> Finding:
         """Judge a quantile of `values` (in the objective's unit) as the share of values slower than each level."""
         q = q or self.quantile or 0.95
@@ -67,10 +106,11 @@ class Objective:
             return self._finding(Verdict.UNKNOWN, None, n, said, evidence, samples_to_exclude(1 - q))
         slower = {level: sum(v > level for v in values) for level in (target, alert, critical) if level is not None}
         share = 1 - q
+        test = self.test(q) if sequential else None
         verdict: Verdict = Verdict.UNKNOWN
-        if critical is not None and lower_bound(slower[critical], n) > share:
+        if critical is not None and _past(slower[critical], n, share, test):
             verdict = Verdict.CRITICAL
-        elif lower_bound(slower[alert], n) > share:
+        elif _past(slower[alert], n, share, test):
             verdict = Verdict.BREACH
         elif upper_bound(slower[alert], n) < share or (slower[alert] == 0 and n >= samples_to_exclude(share)):
             verdict = Verdict.DEGRADED if target is not None and value is not None and value > target else Verdict.OK
@@ -82,6 +122,12 @@ class Objective:
         level, scale = self.levels.alert, {"ms": 1e6, "s": 1e9}.get(self.unit)
         bad = sum(v > level for v in values) if level is not None else 0
         return {"bad": bad, "latency": [round(v * scale) for v in values if math.isfinite(v)] if scale else []}
+
+    def _shares(self) -> tuple[float | None, float | None, float | None]:
+        """Target, alert and critical level of a rate as shares of bad events."""
+        flipped = (None if v is None else (v if self.direction == "below" else 100 - v) / 100 for v in self._triple())
+        target, alert, critical = flipped
+        return target, alert, critical
 
     def _triple(self) -> tuple[float | None, float | None, float | None]:
         return self.levels.target, self.levels.alert, self.levels.critical
@@ -129,13 +175,25 @@ class Objective:
         )
 
 
+def _past(k: int, n: int, share: float, test: Sequential | None) -> bool:
+    """Whether more than `share` of all are bad, beyond doubt: at a single look, or at a stop of a sequential test."""
+    return lower_bound(k, n) > share and (test is None or test.alarms(test.weight(k, n)))
+
+
 def _judge_rate(
-    k: int, n: int, target: float | None, alert: float | None, critical: float | None
+    k: int,
+    n: int,
+    target: float | None,
+    alert: float | None,
+    critical: float | None,
+    test: Sequential | None = None,
 ) -> tuple[Verdict, int]:
     """Verdict on a rate of bad events (shares between 0 and 1), and how many samples are missing if undecided."""
     if n == 0 or alert is None:
         return Verdict.UNKNOWN, samples_to_exclude(alert or 0.05)
     share, low = k / n, lower_bound(k, n, CONFIDENCE)
+    if test is not None and not test.alarms(test.weight(k, n)):
+        low = 0.0
     if critical is not None and share > critical and low > alert:
         return Verdict.CRITICAL, 0
     if share > alert and low > (alert if target is None else target):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dialtone.assertions import turned_away
-from dialtone.evidence import Stop
 from dialtone.http import Answer
+from dialtone.judging import running
 from dialtone.objective import Objective
 from dialtone.probes.caller import Caller
 from dialtone.verdict import Refused, Undecided
@@ -62,7 +62,7 @@ class Sampler:
     def latency(self, path: str, objective: Objective, q: float) -> Samples:
         """Time to the whole answer without the connection (ms), until the quantile can be judged."""
         limit = objective.levels.alert or 0.0
-        stop = Stop(1 - q)
+        stop = objective.stop(q)
         seen = Samples()
         self._http.judge(self._http.send("GET", path))  # opens the connection and is no sample
 
@@ -74,7 +74,7 @@ class Sampler:
                 seen.values.append(spent * 1000)
             slow = sum(v > limit for v in seen.values)
             n = len(seen.values)
-            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 400
+            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.count > 400
 
         self._repeat(step)
         if not seen.values and seen.count:
@@ -94,22 +94,19 @@ class Sampler:
         `fresh` takes each over a connection of its own: a kept one that dies is tried again on a new one, because it
         may have been closed for idleness, and a service that drops connections would look whole.
         """
-        alert = (objective.levels.alert or 0.0) / 100
-        stop = Stop(alert if objective.direction == "below" else 1 - alert)
+        stop = objective.stop()
         seen = Samples()
 
         def step() -> bool:
             self._take(seen, paths[seen.count % len(paths)], fresh=fresh, wrong=wrong)
-            return stop.exceeded(seen.errors, seen.count) or (
-                seen.count >= stop.planned and stop.excluded(seen.errors, seen.count)
-            )
+            return stop.exceeded(seen.errors, seen.count) or stop.excluded(seen.errors, seen.count)
 
         self._repeat(step)
         return seen
 
     def connects(self, url: str, objective: Objective, q: float) -> Samples:
         """Time of new connections (name, TCP and TLS; ms), until the quantile can be judged."""
-        limit, stop, seen = objective.levels.alert or 0.0, Stop(1 - q), Samples()
+        limit, stop, seen = objective.levels.alert or 0.0, objective.stop(q), Samples()
 
         def step() -> bool:
             answer = self._take(seen, url, fresh=True)
@@ -117,24 +114,25 @@ class Sampler:
                 phases = answer.phases
                 seen.values.append(sum(p or 0.0 for p in (phases.dns, phases.connect, phases.tls)) * 1000)
             slow, n = sum(v > limit for v in seen.values), len(seen.values)
-            return stop.exceeded(slow, n) or (n >= stop.planned and stop.excluded(slow, n)) or seen.count > 400
+            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.count > 400
 
         self._repeat(step)
         return seen
 
     def after_idle(self, path: str, gap: float, objective: Objective, q: float) -> Samples:
         """Time to the whole answer (ms) after `gap` seconds without a request to that path."""
-        limit, stop, seen = objective.levels.alert or 0.0, Stop(1 - q), Samples()
+        stop, seen = objective.stop(q), Samples()
 
         def step() -> bool:
             self._sleep(gap)
             answer = self._take(seen, path, fresh=True)
             if not answer.failure and answer.status < 400:
                 seen.values.append((answer.phases.total or 0.0) * 1000)
-            slow, n = sum(v > limit for v in seen.values), len(seen.values)
-            return stop.exceeded(slow, n) or n >= stop.planned or seen.count > 60
+            n = len(seen.values)
+            return n >= stop.planned or seen.count > 60
 
         self._repeat(step)
+        running().sequential = False  # so many, and then one look: an idle gap is too dear for more
         return seen
 
     def _take(
@@ -157,6 +155,7 @@ class Sampler:
         return answer
 
     def _repeat(self, step: Callable[[], bool]) -> None:
+        running().sequential = True
         end = self._clock() + self._time
         while self._clock() < end and (self._http.budget.left is None or self._http.budget.left > 0):
             if step():
