@@ -139,3 +139,15 @@ def test_no_history_is_opened_when_it_is_off(kept: Suite, monkeypatch: pytest.Mo
     monkeypatch.setenv("DIALTONE_HISTORY", "off")
     assert kept.run("-k", "good").ret == 0
     assert not list(Path(kept.pytester.path).rglob("history*"))
+
+
+def test_rounds_share_one_budget_of_false_pages(kept: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single run may err in one look of a hundred; once a minute, one check has one false page a month."""
+    kept.checks(
+        '@check(runbook="x", objective="errors")\ndef test_it(objective):\n    ok(f"{objective.objective.alpha:.3g}")'
+    )
+    kept.run()
+    assert kept.check("it")["reason"] == "0.01"
+    monkeypatch.setenv("DIALTONE_EVERY", "60")
+    kept.run()
+    assert kept.check("it")["reason"] == "2.31e-05"
