@@ -18,12 +18,19 @@ from dialtone.report.gather import EXIT_HISTORY, Gatherer
 if TYPE_CHECKING:
     from dialtone.environment import Environment
     from dialtone.history import Recorder
+    from dialtone.target import Profile
 
 MEASURED = "dialtone-measured"
 ROUND, PLACE, PLANNED, EVERY, DEPLOYMENT = (
     f"DIALTONE_{name}" for name in ("ROUND", "PLACE", "PLANNED", "EVERY", "DEPLOYMENT")
 )
 _COMMITS = (DEPLOYMENT, "GITHUB_SHA", "VERCEL_GIT_COMMIT_SHA")
+
+
+def every(profile: Profile) -> float | None:
+    """Seconds from one round to the next: as the supervisor of rounds says, else as the profile does."""
+    told = os.environ.get(EVERY)
+    return float(told) if told else profile.schedule.every if profile.schedule else None
 
 
 class Keeping:
@@ -73,7 +80,7 @@ class Keeping:
             return
         target = self._environment.target
         table = target.profile.history
-        from dialtone.history import Recorder, Retention, Run, StoreError, where
+        from dialtone.history import HOLDS, Recorder, Retention, Run, StoreError, where
 
         try:
             place = where(target, os.environ)
@@ -88,7 +95,7 @@ class Keeping:
             float(os.environ.get(PLANNED) or self._started),
             self._started,
             os.environ.get(PLACE, ""),
-            float(os.environ.get(EVERY) or table.every),
+            every(target.profile) or HOLDS,
             next((os.environ[name] for name in _COMMITS if os.environ.get(name)), None),
         )
         self._recorder = Recorder(place, run, keep=Retention(raw=table.raw))

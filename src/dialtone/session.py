@@ -19,7 +19,7 @@ from dialtone.budget import Need, overdrawn, plan
 from dialtone.environment import Environment
 from dialtone.evidence import CONFIDENCE, alpha_of
 from dialtone.judging import Meta, Record, current
-from dialtone.keeping import EVERY, MEASURED, Keeping
+from dialtone.keeping import MEASURED, Keeping, every
 from dialtone.scan import holds_checks
 from dialtone.verdict import Misdeclared, Unarmed
 
@@ -139,9 +139,9 @@ class Session:
     @property
     def alpha(self) -> float:
         """The share of false alarms that one look of one check may have: in rounds, by the budget of false pages."""
-        every = os.environ.get(EVERY)
-        pages = self.environment.target.profile.history.false_pages
-        return alpha_of(pages, len(self.checks), float(every)) if every else 1 - CONFIDENCE
+        profile = self.environment.target.profile
+        interval = every(profile)
+        return alpha_of(profile.history.false_pages, len(self.checks), interval) if interval else 1 - CONFIDENCE
 
     def _refuse(self, *lines: str) -> NoReturn:
         """End the run with exit code 4; a worker tells the controller first, which would else only see it die."""

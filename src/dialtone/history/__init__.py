@@ -4,6 +4,6 @@ from dialtone.history.engines import StoreError
 from dialtone.history.location import where
 from dialtone.history.recorder import Recorder
 from dialtone.history.rollup import Retention, tidy
-from dialtone.history.store import Result, Run, Store
+from dialtone.history.store import HOLDS, Result, Run, Store
 
-__all__ = ["Recorder", "Result", "Retention", "Run", "Store", "StoreError", "tidy", "where"]
+__all__ = ["HOLDS", "Recorder", "Result", "Retention", "Run", "Store", "StoreError", "tidy", "where"]

@@ -219,12 +219,11 @@ class Journal(Part):
 
 
 class History(Part):
-    """`[history]`: where results are kept over time, how often rounds are, and how many false pages are bearable."""
+    """`[history]`: where results are kept over time, how long, and how many false pages are bearable."""
 
     store: str | None = Field(
         default=None, description="a file, or `off`; DIALTONE_HISTORY in the environment counts more"
     )
-    every: Duration = 900.0
     raw: Duration = Field(default=35 * 86400.0, ge=86400.0, description="how long single results are kept")
     false_pages: float = Field(default=1.0, gt=0, description="per month, for the whole suite")
 
