@@ -39,6 +39,7 @@ class Meta:
     proof: Proof | None = None
     experiment: bool = False
     reads: int = 1
+    depends: Sequence[str] = ()
 
     def claims(self, case: str | None) -> Sequence[str]:
         """The defects that the check (or the case of it) claims to turn red for."""
@@ -59,16 +60,31 @@ def check(
     samples: bool = False,
     proof: Proof | None = None,
     reads: int = 1,
+    depends: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Declare a test function as a check.
 
     `runbook` is the anchor of its section, `catches` the defects it is there to catch (a mapping from case to defects
     for a parametrised one), `needs` the settings without which it is not armed (`routes.health`, `database`, …),
     `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
-    requests than `requests`, `reads` how often it reads a provider that it needs.
+    requests than `requests`, `reads` how often it reads a provider that it needs, `depends` the ids of checks that
+    have to be good for it to be good: red together, they are one incident.
     """
     kinds = Severity(severity), Effect(effect)
-    return _mark(Meta(runbook, *kinds, catches, tuple(needs), objective, requests, samples, proof, reads=reads))
+    return _mark(
+        Meta(
+            runbook,
+            *kinds,
+            catches,
+            tuple(needs),
+            objective,
+            requests,
+            samples,
+            proof,
+            reads=reads,
+            depends=tuple(depends),
+        )
+    )
 
 
 def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ()) -> Callable[[F], F]:

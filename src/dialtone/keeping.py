@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dialtone.report.gather import EXIT_HISTORY, Gatherer
+from dialtone.report.gather import EXIT_HISTORY, EXIT_UNHEARD, Gatherer
 
 if TYPE_CHECKING:
     from dialtone.environment import Environment
@@ -38,6 +40,8 @@ class Keeping:
 
     def __init__(self, environment: Environment, gatherer: Gatherer, started: float) -> None:
         self.trouble: str | None = None
+        self.alerts: list[str] = []
+        self._place = ""
         self._environment, self._gatherer, self._started = environment, gatherer, started
         self._recorder: Recorder | None = None
         self._opened = False
@@ -55,13 +59,20 @@ class Keeping:
         if getattr(report, "when", None) == "teardown":
             self._tell(report.nodeid)
 
-    def finish(self, exit_code: int) -> int:
+    def finish(self, exit_code: int, config: Path, diagnosis: Mapping[str, Any] | None = None) -> int:
         """The run is over; its exit code, or one of our own in place of 0 when the history is in trouble."""
         for nodeid in self._gatherer.entries:
             self._tell(nodeid)
+        unheard = False
         if self._recorder is not None:
-            self._recorder.finish(exit_code)
+            from dialtone.incidents.after_run import AfterRun
+
+            after = AfterRun(config, self._environment.target, self._place, self.alerts)
+            self._recorder.finish(exit_code, after.takes(self._recorder.run, self._gatherer.all(), diagnosis))
             self.trouble = self._recorder.trouble
+            unheard = after.send()
+        if exit_code == 0 and unheard:
+            return EXIT_UNHEARD
         return EXIT_HISTORY if self.trouble and exit_code == 0 else exit_code
 
     def _tell(self, nodeid: str) -> None:
@@ -98,4 +109,5 @@ class Keeping:
             every(target.profile) or HOLDS,
             next((os.environ[name] for name in _COMMITS if os.environ.get(name)), None),
         )
+        self._place = place
         self._recorder = Recorder(place, run, keep=Retention(raw=table.raw))

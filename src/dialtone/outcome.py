@@ -84,11 +84,13 @@ def _clean(finding: Finding) -> Bad:
 def _explained(record: Record, finding: Finding) -> Finding:
     """The finding with what explains it, such as an incident that a provider reports; its verdict stays as it is."""
     told = []
-    for explain in record.explanations.values():
+    for subject, explain in record.explanations.items():
         try:
             told.append(explain())
         except Exception:  # noqa: BLE001, S112 - an explanation that fails is none
             continue
+        if told[-1]:
+            record.notes.setdefault("explained", subject)
     words = [text for text in told if text]
     if not words:
         return finding

@@ -171,7 +171,8 @@ class Items:
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage, nodeid: str) -> None:
         """A warning of a check may quote what the target answered."""
-        self._hooks.session.warned(warning_message, nodeid)
+        if hasattr(self._hooks, "session"):  # pytest itself may warn before it is configured
+            self._hooks.session.warned(warning_message, nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(

@@ -287,7 +287,9 @@ class Session:
         self.environment.close()
         if self.is_worker or not self.gatherer.entries:
             return
-        self.exit_code = self.history.finish(self.gatherer.exit_code(int(session.exitstatus)))
+        self.exit_code = self.history.finish(
+            self.gatherer.exit_code(int(session.exitstatus)), Path(self.config.option.dialtone_config), self.diagnosis
+        )
         session.exitstatus = self.exit_code
         document = self.gatherer.document(
             str(self.config.option.target),
@@ -313,6 +315,8 @@ class Session:
             reports.summarise(terminal, self.gatherer, self.environment, self.exit_code, closing)
             if self.history.trouble:
                 terminal.write_line(f"history: {self.history.trouble}", yellow=True)
+            for line in self.history.alerts:
+                terminal.write_line(line if line.startswith("::") else f"alerts: {line}", yellow=True)
 
 
 def _declared(item: pytest.Item) -> dict[str, Any]:

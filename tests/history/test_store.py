@@ -12,6 +12,7 @@ import pytest
 from tests.history.conftest import NOON, result, run
 
 from dialtone.history import Result, Run, Store, StoreError
+from dialtone.history.schema import NEWEST
 from dialtone.verdict import Kind, Severity, Verdict
 
 
@@ -145,7 +146,7 @@ def test_many_may_open_an_empty_history_at_once(place: str) -> None:
         thread.join()
     assert [type(o) for o in opened] == [Store] * 4
     store = Store.open(place)
-    assert store.engine.all("SELECT version FROM dialtone_schema") == [(1,)]
+    assert store.engine.all("SELECT version FROM dialtone_schema") == [(n + 1,) for n in range(NEWEST)]
     assert store.engine.all("SELECT count(*) FROM dialtone_mark") == [(1,)]
     store.close()
 
@@ -153,7 +154,7 @@ def test_many_may_open_an_empty_history_at_once(place: str) -> None:
 def test_a_newer_schema_is_left_alone(store: Store, place: str) -> None:
     """A program that does not know it says so and changes nothing."""
     store.engine.many("INSERT INTO dialtone_schema VALUES (?, ?)", [(99, 0)])
-    with pytest.raises(StoreError, match="schema 99, this program knows up to 1: update pytest-dialtone"):
+    with pytest.raises(StoreError, match=f"schema 99, this program knows up to {NEWEST}: update pytest-dialtone"):
         Store.open(place)
 
 

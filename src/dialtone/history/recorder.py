@@ -51,12 +51,15 @@ class Recorder:
         if self.trouble is None and self._monotonic() - self._flushed >= _EVERY:
             self._flush()
 
-    def finish(self, exit_code: int) -> None:
-        """The run is over: store what waits, take in what earlier runs had to leave, make roll-ups."""
+    def finish(self, exit_code: int, also: Callable[[Store], None] | None = None) -> None:
+        """The run is over: store what waits, take in what earlier runs had to leave, make roll-ups.
+
+        `also` writes what follows from the results into the transaction of the last of them.
+        """
         self.run = replace(self.run, finished=self._clock(), exit_code=exit_code)
         self.trouble = None
         place = spool.folder(self._where)
-        if self._flush(always=True):
+        if self._flush(always=True, also=also):
             self._afterwards(place)
         else:
             self._spool(place)
@@ -68,12 +71,13 @@ class Recorder:
             self._store.close()
             self._store = None
 
-    def _flush(self, *, always: bool = False) -> bool:
+    def _flush(self, *, always: bool = False, also: Callable[[Store], None] | None = None) -> bool:
         try:
             if self._store is None:
                 self._store = Store.open(self._where)
             if self._waiting or always:
-                self._store.add(self.run, self._waiting)
+                store = self._store
+                store.add(self.run, self._waiting, None if also is None else lambda: also(store))
         except StoreError as trouble:
             self.trouble = str(trouble)
             self.close()

@@ -79,11 +79,11 @@ class Store:
         """Give the connection back."""
         self.engine.close()
 
-    def add(self, run: Run, results: Iterable[Result] = ()) -> int:
+    def add(self, run: Run, results: Iterable[Result] = (), also: Callable[[], None] | None = None) -> int:
         """Store what is known of a run and some of its results, in one transaction; how many results were new.
 
         What is older than the raw results that are kept is counted in `too_old` and not stored: it could not be told
-        from what its hour holds already.
+        from what its hour holds already. `also` writes what belongs to these results into the same transaction.
         """
         with self.engine.transaction():
             rolled, purged = self.marks()
@@ -94,6 +94,8 @@ class Store:
             rows = [_row(series[r.check], number, r) for r in results]
             new = self.engine.many(_INSERT, rows) if rows else 0
             self._remake({(row[0], row[1]) for row in rows}, rolled)
+            if also is not None:
+                also()
         self.too_old += len(given) - len(results)
         self._series |= {(run.target, check): n for check, n in series.items()}  # known to others from here on
         return new

@@ -221,7 +221,8 @@ class Desk:
     def _tell(self, incident: Incident, step: Transition, at: float, *, quiet: bool) -> Incident:
         """Messages of one transition; calls move the timers to when people can have read them."""
         informed = self.outbox.channels(incident.id)
-        if step.told in _KEEPS_INFORMED and not informed:
+        adopted = step.told in _KEEPS_INFORMED and self.outbox.adopted(incident.id)
+        if step.told in _KEEPS_INFORMED and not informed and not adopted:
             return incident
         if quiet and step.told not in (Told.RESOLVED, Told.MERGED):
             return incident
@@ -230,7 +231,7 @@ class Desk:
         )
         if plan is None:
             return incident
-        channels: Iterable[str] = plan.channels if step.told in CALLS else informed
+        channels: Iterable[str] = plan.channels if step.told in CALLS or adopted else informed
         message = self._composer.compose(incident, step, plan)
         self.outbox.add(message, channels, plan, at)
         if step.told in CALLS and plan.after > at:

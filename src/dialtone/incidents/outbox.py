@@ -80,6 +80,11 @@ class Outbox:
         )
         return [str(row[0]) for row in rows]
 
+    def adopted(self, incident: str) -> bool:
+        """Whether a channel knows of it from before this store: then others were told as well."""
+        known = self.engine.all("SELECT channel FROM dialtone_thread WHERE incident = ?", [incident])
+        return bool({str(row[0]) for row in known} - set(self.channels(incident)))
+
     def claim(self, at: float, resting: Iterable[str] = ()) -> Row | None:
         """Take the most urgent row that may leave, for `LEASE` seconds; None where there is none."""
         away = sorted(resting)

@@ -16,7 +16,7 @@ from dialtone.redact import secrets
 from dialtone.verdict import Finding, Kind, Severity, Verdict
 
 EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
-EXIT_HISTORY = 15
+EXIT_HISTORY, EXIT_UNHEARD = 15, 16
 EXIT_WORDS = {
     EXIT_BROKEN: "a check itself failed: nothing is known about what it checks",
     EXIT_OFFLINE: "the prober is offline: none of its witnesses answers",
@@ -24,6 +24,7 @@ EXIT_WORDS = {
     EXIT_NOTHING_JUDGED: "nothing was judged: no check was armed or none had enough evidence",
     EXIT_INCONCLUSIVE: "an experiment was inconclusive",
     EXIT_HISTORY: "the history is in trouble; the verdicts above are complete",
+    EXIT_UNHEARD: "a message about an incident reached nobody on any channel: build/undelivered.json holds it",
 }
 
 
@@ -47,6 +48,7 @@ def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) 
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
         "at": record.notes.get("at"),
+        **({"explained": record.notes["explained"]} if record.notes.get("explained") else {}),
         "trace": _trace(record) if worst.verdict.is_bad else None,
     }
 
@@ -65,6 +67,7 @@ def declared(meta: Meta) -> dict[str, Any]:
         "effect": str(meta.effect),
         "proof": meta.proof,
         "experiment": meta.experiment,
+        **({"depends": list(meta.depends)} if meta.depends else {}),
     }
 
 

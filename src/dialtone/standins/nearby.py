@@ -45,11 +45,14 @@ class Nearby:
             listener = bind(0)
             self.ports["smtp"] = listener.getsockname()[1]
             loop = self._loop
+            sockets["smtp"] = listener
             await loop.create_server(lambda: smtp(self.exchange, loop), sock=listener)
         self._ready.set()
         await self._stop.wait()
         serving.cancel()
         await asyncio.wait((serving,), timeout=0.5)
+        for listener in sockets.values():
+            listener.close()
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -117,7 +117,6 @@ class Alerting(Part):
     routes: dict[str, Route] = Field(default={})
     maintenance: dict[str, Maintenance] = Field(default={})
     causes: dict[str, list[Text]] = Field(default={}, description="check -> checks that cannot be good while it is red")
-    false_pages: float = Field(default=1.0, gt=0, description="false pages a month that the suite may cost")
 
     @model_validator(mode="after")
     def _names_meet(self) -> Alerting:

@@ -45,7 +45,6 @@ class _File(BaseSettings):
     routes: dict[str, Any] = {}
     maintenance: dict[str, Any] = {}
     causes: dict[str, Any] = {}
-    false_pages: Any = 1.0
 
     @classmethod
     def settings_customise_sources(

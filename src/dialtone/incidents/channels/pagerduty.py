@@ -42,6 +42,11 @@ class PagerDuty:
             raise NotSent("PagerDuty took the event under another dedup key", doubt=True)
         return memory
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+        self._rest.close()
+
     def change(self, summary: str, at: float, details: Mapping[str, str]) -> None:
         """Tell of a deployment: no notification, shown beside incidents. Raises NotSent."""
         payload = {"summary": cut(summary, SUMMARY), "timestamp": _time(at), "custom_details": dict(details)}

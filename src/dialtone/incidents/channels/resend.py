@@ -57,6 +57,10 @@ class Resend:
             raise NotSent("Resend answered 200 without an id", doubt=True)
         return {**memory, "id": str(found["id"])[:64]}
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
 
 def _name(answer: Answer) -> str:
     try:

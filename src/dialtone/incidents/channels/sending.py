@@ -44,6 +44,10 @@ class Sender(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give its connections back."""
+        ...
+
 
 class Remembering(Protocol):
     """A channel that can be asked what it has been told: for a store that did not outlive its job."""

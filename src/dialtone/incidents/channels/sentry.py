@@ -55,6 +55,10 @@ class Sentry:
         self._envelope({"event_id": event_id}, "event", event)
         return memory
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
     def check_in(
         self, slug: str, status: Literal["in_progress", "ok", "error"], check_in_id: str, every: float, *, at: float
     ) -> None:

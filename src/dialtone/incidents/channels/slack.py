@@ -56,6 +56,10 @@ class Slack:
             if (told := _told(one)).get("target") == target and told.get("state") in ("open", "acknowledged")
         ]
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
     def _found(self, wanted: Mapping[str, str], root: str | None = None) -> Mapping[str, Any] | None:
         method = "conversations.replies" if root else "conversations.history"
         for one in self._messages(method, {"ts": root} if root else {}):

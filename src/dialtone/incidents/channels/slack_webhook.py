@@ -42,6 +42,10 @@ class Webhook:
             raise NotSent("Slack answered 200 without its ok", doubt=True, after=wait(answer))
         return memory
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
 
 def build(_name: str, _channel: Channel, values: Mapping[str, str]) -> Webhook:
     """From the address in its variable."""

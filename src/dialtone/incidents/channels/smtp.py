@@ -60,6 +60,9 @@ class Mail:
                 server.close()
         return self._outcome(message, memory, to, refused)
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     def _outcome(
         self, message: Message, memory: Memory, to: list[str], refused: Mapping[str, tuple[int, bytes]]
     ) -> Memory:

@@ -34,6 +34,10 @@ class Webhook:
         taken(self._client.post(self._url, content=body, headers={"content-type": "application/json", **signed}))
         return memory
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
 
 def payload(message: Message) -> dict[str, Any]:
     """The document, as docs/incidents.md describes it."""

@@ -1,0 +1,214 @@
+"""From a finished run to incidents and their messages: what the controller of a run hands over, and what it hears back.
+
+Inert unless `dialtone.toml` has routes about the target and the run has a history. The verdicts move incidents in the
+transaction that stores the last results; messages leave after it, for as long as `PATIENCE`; what is left leaves with
+the next run or with `dialtone outbox send`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dialtone.history import Store, StoreError
+from dialtone.incidents.channels import build, lacks
+from dialtone.incidents.channels.sending import NotSent, Sender
+from dialtone.incidents.compose import Composer
+from dialtone.incidents.desk import Desk
+from dialtone.incidents.grouping import Dependencies
+from dialtone.incidents.lifecycle import Rules, Sign, State, evidence_needed
+from dialtone.incidents.outbox import Outbox, Postman, Row
+from dialtone.incidents.routing import Router, RoutesError, duration
+from dialtone.incidents.section import Runbook
+from dialtone.incidents.silence import lapsed
+from dialtone.target import ProfileError, alerting
+from dialtone.target.load import read
+from dialtone.verdict import Kind, Severity, Verdict
+
+if TYPE_CHECKING:
+    from dialtone.history import Run
+    from dialtone.target import Target
+
+PATIENCE = 30.0
+UNDELIVERED = Path("build/undelivered.json")
+RESIDENT = "DIALTONE_RESIDENT"
+"""Set by whoever looks at the timers all the time: deadlines are then not late by a whole round."""
+
+
+class Handover:
+    """Everything that is configured, for one target."""
+
+    def __init__(self, config: Path, target: Target, environ: Mapping[str, str] = os.environ) -> None:
+        self._target, self._environ, self._folder = target, environ, config.parent
+        self.alerting = alerting(config)
+        self.router = Router(self.alerting, read(config).target)
+        self.lacking = {n: lack for n, c in self.alerting.channels.items() if (lack := lacks(c, environ))}
+        armed = {n: c for n, c in self.alerting.channels.items() if n not in self.lacking}
+        self.senders: dict[str, Sender] = {n: build(n, c, environ) for n, c in armed.items()}
+        self._words: list[str] = []
+
+    @classmethod
+    def open(cls, config: Path, target: Target, environ: Mapping[str, str] = os.environ) -> Handover | None:
+        """None where no route is about the target. Raises RoutesError and ProfileError."""
+        found = alerting(config)
+        if not found.routes:
+            return None
+        made = cls(config, target, environ)
+        return made if made.router.watches(target.name) else None
+
+    def desk(self, store: Store, checks: Sequence[Mapping[str, Any]] = (), every: float = 900.0,
+             diagnosis: Mapping[str, Any] | None = None) -> Desk:  # fmt: skip
+        """The desk on an open store, for a round of these checks."""
+        declared = {str(c["id"]): list(c["depends"]) for c in checks if c.get("depends")}
+        needed = evidence_needed(
+            max(1, sum(bool(c["armed"]) for c in checks)), every, self._target.profile.history.false_pages
+        )
+        return Desk(
+            store.engine,
+            self.router,
+            rules=Rules(needed=needed),
+            dependencies=Dependencies(declared, self.alerting.causes),
+            composer=Composer(
+                Runbook(self._target.profile.runbook, self._folder),
+                _links(self._target, self._environ),
+                _said(diagnosis),
+            ),
+            gap=None if self._environ.get(RESIDENT) else every,
+        )
+
+    def recall(self, store: Store, at: float) -> None:
+        """A store that knows of no incident may be one that did not outlive its job: ask the channels what stands."""
+        desk = self.desk(store)
+        if desk.records.latest(1, self._target.name):
+            return
+        for name, sender in self.senders.items():
+            standing = getattr(sender, "standing", None)
+            if standing is None:
+                continue
+            try:
+                found = desk.adopt(standing(self._target.name), name, at)
+            except NotSent as trouble:
+                self._words.append(f"{name} does not say what is open: {trouble.reason}")
+                continue
+            if found:
+                self._words.append(f"{found} open incident(s) taken over from {name}")
+
+    def absorb(
+        self, store: Store, run: Run, checks: Sequence[Mapping[str, Any]], at: float,
+        diagnosis: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Move incidents by what the run said; within the transaction that stores it."""
+        desk = self.desk(store, checks, run.every, diagnosis)
+        before = desk.records.beat(run.target, at, run.every)
+        if before and at - before[0] > 3 * before[1]:
+            gap = duration(at - before[0])
+            self._words.append(f"nothing looked at {run.target} for {gap}: every {duration(before[1])} was planned")
+        signs = [sign_of(check, at) for check in checks if check["armed"] and not check["experiment"]]
+        desk.absorb(f"{run.token} {run.place}".strip(), run.target, signs, at, within=True)
+        look = desk.gap
+        late = [s for s in Severity if look and self.router.too_slow(s, "", run.target, look)]
+        if late:
+            every = duration(run.every)
+            self._words.append(
+                f"{', '.join(late)}: answers are due sooner than the next look ({every}): all are told at once"
+            )
+
+    def deliver(self, store: Store, *, patience: float = PATIENCE, clock: Callable[[], float] = time.time) -> int:
+        """Acknowledgements in, time, messages out; how many arrived."""
+        desk = self.desk(store)
+        self._hear(desk, clock())
+        desk.tick(clock())
+        arrived = self.postman(desk.outbox, clock).drain(patience)
+        self._words += lapsed(self.alerting.maintenance, clock())
+        return arrived
+
+    def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time) -> Postman:
+        """Who carries the messages."""
+        return Postman(outbox, self.senders, lacking=self.lacking, clock=clock)
+
+    def _hear(self, desk: Desk, at: float) -> None:
+        waiting = [i.id for i in desk.records.latest(200) if i.state is State.OPEN]
+        for name, sender in self.senders.items() if waiting else ():
+            asked = getattr(sender, "acknowledged", None)
+            if asked is None:
+                continue
+            try:
+                for incident, who in asked(waiting).items():
+                    desk.acknowledge(incident, who, at)
+            except NotSent as trouble:
+                self._words.append(f"{name} does not say who acknowledged: {trouble.reason}")
+
+    def close(self) -> None:
+        """Close what the channels hold open."""
+        for sender in self.senders.values():
+            sender.close()
+
+    def words(self) -> list[str]:
+        """What people have to know of the alerting itself, each once."""
+        return list(dict.fromkeys(self._words))
+
+
+def sign_of(check: Mapping[str, Any], at: float) -> Sign:
+    """An entry of `verdicts.json` as a sign."""
+    kind = check["kind"]
+    return Sign(
+        str(check["id"]),
+        at,
+        Verdict(check["verdict"]),
+        Kind(kind) if kind else None,
+        Severity(check["severity"]),
+        str(check["reason"]),
+        int(check["samples"]),
+        check["value"],
+        check["unit"],
+        dict(check["levels"]),
+        str(check["runbook"]),
+        str(check["at"] or ""),
+        check.get("explained"),
+    )
+
+
+def unheard(rows: Sequence[Row], folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """Messages that reached nobody: a file that holds them, an annotation where GitHub reads it, a line for each."""
+    if not rows:
+        return []
+    path = folder / UNDELIVERED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = [{"id": r.id, "channel": r.channel, "error": r.error, "message": r.message.as_json()} for r in rows]
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    lines = [f"NOT DELIVERED on any channel: {row.message.headline} ({row.channel}: {row.error})" for row in rows]
+    if environ.get("GITHUB_ACTIONS"):
+        lines += [f"::error title=alert not delivered::{_annotated(line)}" for line in lines]
+    return lines
+
+
+def _annotated(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _links(target: Target, environ: Mapping[str, str]) -> dict[str, str]:
+    links = {"target": target.profile.base_url} if target.profile.base_url.startswith("https://") else {}
+    if environ.get("GITHUB_RUN_ID"):
+        links["run"] = (
+            f"{environ['GITHUB_SERVER_URL']}/{environ['GITHUB_REPOSITORY']}/actions/runs/{environ['GITHUB_RUN_ID']}"
+        )
+    if environ.get("DIALTONE_REPORT_URL"):
+        links["report"] = environ["DIALTONE_REPORT_URL"]
+    return links
+
+
+def _said(diagnosis: Mapping[str, Any] | None) -> dict[str, str]:
+    """Check -> the likeliest cause of what is red there."""
+    found: dict[str, str] = {}
+    causes = [diagnosis["cause"], *diagnosis["candidates"]] if diagnosis else []
+    for cause in causes:
+        for check in cause["checks"] if cause else ():
+            found.setdefault(str(check), f"{cause['says']}. {cause['first']}")
+    return found
+
+
+__all__ = ["Handover", "ProfileError", "RoutesError", "StoreError", "sign_of", "unheard"]
