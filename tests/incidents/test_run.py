@@ -61,7 +61,7 @@ def wired(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wired]:
             monkeypatch.delenv(name, raising=False)
         suite.profile(
             more=f"""
-[target.preview.history]
+[target.preview.schedule]
 every = "20d"
 [channels.slack]
 kind = "slack"

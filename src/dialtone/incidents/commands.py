@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dialtone.history import Store, StoreError, where
+from dialtone.history.store import HOLDS
 from dialtone.incidents import document
 from dialtone.incidents.channels.sending import NotSent
 from dialtone.incidents.desk import Desk
@@ -225,7 +226,8 @@ def _routes(args: argparse.Namespace) -> int:
         if found is None:
             raise LookupError(f"{args.verdicts} knows no check {args.check}: run the checks once, or give a severity")
         severity, section = Severity(found["severity"]), str(found["runbook"])
-    every = load(_config(args), args.target, os.environ).profile.history.every
+    schedule = load(_config(args), args.target, os.environ).profile.schedule
+    every = schedule.every if schedule else HOLDS
     gap = None if os.environ.get("DIALTONE_RESIDENT") else every
     print("\n".join(handover.router.explained(args.target, severity, section, time.time(), gap, handover.lacking)))
     return 0
