@@ -1,4 +1,5 @@
-"""What checks and experiments share: book an appointment as the voice agent does, sign up as an owner does.
+"""What checks and experiments share: book an appointment as the voice agent does, sign up as an owner does, start a
+background job as the scheduler does.
 
 Policy of this suite, free of mechanism; fixtures of the engine come from the plugin `dialtone`.
 """
@@ -13,7 +14,12 @@ from typing import Any
 import pytest
 
 from dialtone import eventually, pick, undecided
-from dialtone.template import body
+from dialtone.template import body, fill
+
+
+def _is(found: Any, wanted: Any) -> bool:
+    """Equal, and true is not 1."""
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,10 @@ class Booking:
     answer: Any
     success: bool
     appointment_id: str | None
-    date: str
-    time: str
+    date: str  # as the database tells it: 2025-11-23
+    time: str  # 10:00
     caller: str
+    asked: Mapping[str, str]  # date and time as the application is asked for them
     stored: Callable[[str], bool]
 
     def must_have_worked(self) -> Booking:
@@ -39,7 +46,20 @@ class Booking:
 
 
 @pytest.fixture
-def book(hook, target, run, request):
+def written(target):
+    """`written("2025-11-23", "10:00")`: `date` and `time` in the form that the application takes."""
+    values = target.profile.values
+    formats = {"date": values.get("date_format", "%Y-%m-%d"), "time": values.get("time_format", "%H:%M")}
+
+    def write(date: str, time: str) -> dict[str, str]:
+        at = datetime.fromisoformat(f"{date} {time}")
+        return {name: at.strftime(form) for name, form in formats.items()}
+
+    return write
+
+
+@pytest.fixture
+def book(hook, target, run, request, written):
     """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
 
     def stored(appointment_id: str) -> bool:
@@ -52,19 +72,21 @@ def book(hook, target, run, request):
 
     def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
         retell = hook("retell", tenant)
-        date = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%d")
+        date = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
+        asked = written(date, time)
         caller = "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]
-        event = retell.event(text=target.request("book"), call_id=run.id("call_"), date=date, time=time, caller=caller)
+        event = retell.event(text=target.request("book"), call_id=run.id("call_"), caller=caller, **asked)
         answer = retell.send(event)
         tree = answer.json() if answer.ok else {}
         return Booking(
             tenant,
             answer,
-            pick(tree, target.field("booking_success", "success")) is True,
+            _is(pick(tree, target.field("booking_success", "success")), target.profile.values.get("booked", True)),
             pick(tree, target.field("booking_id", "appointment_id")),
             date,
             time,
             caller,
+            asked,
             stored,
         )
 
@@ -89,12 +111,29 @@ def sign_up(target, callers, run):
             content=body(target.request("register"), values),
             headers={"content-type": "application/json"},
         )
-        token = pick(answer.json() if answer.ok else {}, target.field("token", "token"))
+        session = target.profile.session
+        if session.cookie:
+            token = answer.cookies().get(session.cookie)
+        else:
+            token = pick(answer.json() if answer.ok else {}, target.field("token", "token"))
         if not token:
             undecided(f"no account could be had (register answered {answer.status})")
-        return http, {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        shown = {name: fill(text, {"token": token}) for name, text in session.shown().items()}
+        return http, {**shown, "content-type": "application/json"}
 
     return make
+
+
+@pytest.fixture
+def cron(target, http):
+    """`cron("jobs")`: start a background job as the scheduler does, by its secret or by another `key`."""
+
+    def start(route: str, key: str | None = None) -> Any:
+        spec = target.profile.cron
+        headers = {name: fill(text, {"key": key or target.secret(spec.key)}) for name, text in spec.headers.items()}
+        return http.request(spec.method, target.route(route), headers=headers)
+
+    return start
 
 
 _DIGITS: Callable[..., Any] = str.maketrans("abcdef-", "0123456")  # type: ignore[assignment]

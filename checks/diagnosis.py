@@ -113,8 +113,8 @@ def running_version(get, target):
         return f"the health endpoint does not answer: {answer.failure.reason}"
     tree = answer.json() if "json" in (answer.header("content-type") or "") else {}
     version = str(pick(tree, "version") or "not told")
-    header = target.profile.values.get("edge_header")
-    region = (answer.header(str(header)) or "not told").split("::")[0][:12] if header else "not told"
+    edge = target.profile.edge
+    region = (edge.region_of(answer.header(edge.header)) if edge else None) or "not told"
     return {"version": version if re.fullmatch(r"[\w.+-]{1,40}", version) else "not told", "region": region}
 
 

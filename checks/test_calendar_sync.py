@@ -19,10 +19,9 @@ _PATH = ["webhooks.retell", "requests.book", "tenant", "database"]
     needs=["database", "indicators.calendar_sync"],
     requests=0,
 )
-def test_calendar_sync_rate(target, db, objective):
+def test_calendar_sync_rate(indicator):
     """Of the appointments of connected businesses, nearly all are in the calendar."""
-    seen = db.one(target.profile.indicators["calendar_sync"].sql)
-    objective.rate(int(seen["events"]), int(seen["samples"]), what="appointments that reached the calendar")
+    indicator("calendar_sync", what="appointments that reached the calendar")
 
 
 def _connected(target, tenants, run, *, life, credential="google_refresh_token", access="ya29.dialtone-expired"):
@@ -209,21 +208,20 @@ def test_booking_reaches_the_calendar(target, tenants, book, db, run):
         "tenant",
         "database",
         "routes.jobs",
-        "credentials.cron_secret",
+        "cron",
         "credentials.google_refresh_token",
         "queries.unsynced_appointment",
     ],
     requests=2,
 )
-def test_unsynced_appointment_is_synchronised_later(target, tenants, http, db, run):
+def test_unsynced_appointment_is_synchronised_later(target, tenants, cron, db, run):
     """An appointment whose calendar write failed is synchronised by the next background run."""
     tenant = _connected(target, tenants, run, life=-60)
     row = db.write(
         target.query("unsynced_appointment"),
         {"id": tenant["id"], "caller": target.value("caller"), "marker": run.marker},
     )[0]
-    answer = http.get(target.route("jobs"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"})
-    expect(answer).status(200, 202)
+    expect(cron("jobs")).status(200, 202, 204)
     found = eventually(
         lambda: db.one(target.query("appointment"), {"appointment_id": row["appointment_id"]}),
         lambda r: bool(r and r["event_id"]),

@@ -24,8 +24,8 @@ def test_error_rate_of_the_probe(target, sampler, objective):
     objective.rate(seen.errors, seen.count, what="error rate of the probe", regions=sorted(seen.regions))
 
 
-def _metrics(target, http):
-    answer = http.get(target.route("own_monitor"), headers={"authorization": f"Bearer {target.secret('cron_secret')}"})
+def _metrics(cron):
+    answer = cron("own_monitor")
     expect(answer).status(200, 503)
     return answer.json()
 
@@ -33,12 +33,12 @@ def _metrics(target, http):
 @check(
     runbook="high-error-rate",
     catches=["metrics-random"],
-    needs=["routes.own_monitor", "credentials.cron_secret", "database", "fields.monitor_metrics"],
+    needs=["routes.own_monitor", "cron", "database", "fields.monitor_metrics"],
     requests=1,
 )
-def test_own_monitor_reports_real_numbers(target, http, db):
+def test_own_monitor_reports_real_numbers(target, cron, db):
     """The numbers of the application's own monitor are those of its database, not made up."""
-    told = pick(_metrics(target, http), target.field("monitor_metrics", "metrics"))
+    told = pick(_metrics(cron), target.field("monitor_metrics", "metrics"))
     names = [name for name in (told or {}) if name in target.profile.queries]
     if not names:
         undecided("the monitor reports no number that the profile has a query for")
@@ -52,12 +52,12 @@ def test_own_monitor_reports_real_numbers(target, http, db):
 @check(
     runbook="high-error-rate",
     catches=["monitor-missing-field"],
-    needs=["routes.own_monitor", "routes.health", "credentials.cron_secret", "fields.monitor_healthy"],
+    needs=["routes.own_monitor", "routes.health", "cron", "fields.monitor_healthy"],
     requests=2,
 )
-def test_own_monitor_agrees_with_health(target, http):
+def test_own_monitor_agrees_with_health(target, cron, http):
     """The application's own monitor is not red while its health is ok, nor green while it is not."""
-    says = pick(_metrics(target, http), target.field("monitor_healthy", "healthy"))
+    says = pick(_metrics(cron), target.field("monitor_healthy", "healthy"))
     health = http.get(target.route("health"))
     if says is not (health.status == 200):
         fail(f"the monitor says healthy = {json.dumps(says is True)} while health answers {health.status}")

@@ -9,29 +9,28 @@ from dialtone import check, degraded, each, expect, fail, note, ok, pick, undeci
     severity="P1",
     runbook="external-apis",
     catches={"stripe": ["stripe-balance-503"]},
+    needs=["providers.{provider}.probe"],
     requests=0,
 )
 @each("providers", "provider", ["stripe", "retell", "telnyx", "google", "upstash"])
-def test_provider_answers(provider, ask):
+def test_provider_answers(provider, ask, target):
     """The provider's cheapest read answers; a refusal of our own credential says nothing about it."""
-    expect(ask(provider)).status(200)
+    expect(ask(provider)).status(*target.provider(provider).status)
 
 
 @check(
     severity="P1",
     runbook="external-apis",
     catches=["telnyx-deliveries-failing"],
-    needs=["providers.telnyx"],
+    needs=["providers.telnyx.deliveries"],
     proof="observed",
     objective="error_rate",
     requests=0,
 )
 def test_telnyx_deliveries_succeed(target, record, objective):
     """By Telnyx' own record, nearly all webhook deliveries to the application succeeded."""
-    path = target.provider("telnyx").deliveries
-    if path is None:
-        undecided("the profile names no record of deliveries")
-    known = [d for d in pick(record("telnyx", path), "data") or [] if d.get("status") in ("delivered", "failed")]
+    told = record("telnyx", target.provider("telnyx").deliveries)
+    known = [d for d in pick(told, "data") or [] if d.get("status") in ("delivered", "failed")]
     failed = sum(d["status"] == "failed" for d in known)
     objective.rate(failed, len(known), what="webhook deliveries that failed")
 

@@ -16,29 +16,25 @@ from dialtone.template import fill
     needs=["database", "indicators.payment_success"],
     requests=0,
 )
-def test_payment_success_rate(target, db, objective):
+def test_payment_success_rate(indicator):
     """Of the payments of the window, nearly all succeeded."""
-    seen = db.one(target.profile.indicators["payment_success"].sql)
-    objective.rate(int(seen["events"]), int(seen["samples"]), what="payments that succeeded")
+    indicator("payment_success", what="payments that succeeded")
 
 
 @check(
     severity="P0",
     runbook="payments",
     catches=["stripe-endpoint-disabled"],
-    needs=["providers.stripe"],  # the webhook's route, not its secret
+    needs=["providers.stripe.endpoints"],  # and the webhook's route, not its secret
     proof="observed",
     requests=0,
 )
 def test_stripe_endpoint_is_enabled(target, record):
     """Stripe still delivers to us: our endpoint is in its list, and not disabled."""
-    path = target.provider("stripe").endpoints
-    if path is None:
-        undecided("the profile names no list of endpoints")
-    told = record("stripe", path)
-    route = target.webhook("stripe").route.rstrip("/")
-    host = target.profile.base_url.rstrip("/")
-    ours = [e for e in pick(told, "data") or [] if str(e.get("url", "")).rstrip("/") == f"{host}{route}"]
+    told = record("stripe", target.provider("stripe").endpoints)
+    route = target.webhook("stripe").route
+    where = target.url(route).rstrip("/")
+    ours = [e for e in pick(told, "data") or [] if str(e.get("url", "")).rstrip("/") == where]
     if not ours:
         fail(f"Stripe has no webhook endpoint for {route} of this target")
     if any(e.get("status") != "enabled" for e in ours):
@@ -51,18 +47,16 @@ def test_stripe_endpoint_is_enabled(target, record):
     runbook="payments",
     objective="undelivered_age",
     catches=["stripe-undelivered"],
-    needs=["providers.stripe"],
+    needs=["providers.stripe.deliveries"],
     proof="observed",
     requests=0,
 )
 def test_stripe_events_are_delivered(target, record, objective):
     """No event waits at Stripe for longer than a retry or two explains."""
-    path = target.provider("stripe").deliveries
-    if path is None:
-        undecided("the profile names no record of deliveries")
-    waiting = [e for e in pick(record("stripe", path), "data") or [] if e.get("pending_webhooks", 0)]
+    told = record("stripe", target.provider("stripe").deliveries)
+    waiting = [e for e in pick(told, "data") or [] if e.get("pending_webhooks", 0)]
     oldest = max((time.time() - float(e["created"]) for e in waiting), default=0.0) / 60
-    objective.value(oldest, what="minutes that the oldest undelivered event waits:", undelivered=len(waiting))
+    objective.value(oldest, what="minutes that the oldest undelivered event waits", undelivered=len(waiting))
 
 
 @check(

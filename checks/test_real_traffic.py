@@ -13,10 +13,9 @@ from dialtone import check, pick
     needs=["database", "indicators.real_traffic"],
     requests=0,
 )
-def test_error_rate_of_real_traffic(target, db, objective):
+def test_error_rate_of_real_traffic(indicator):
     """Hardly any answer to a real visitor is a 5xx."""
-    seen = db.one(target.profile.indicators["real_traffic"].sql)
-    objective.rate(int(seen["events"]), int(seen["samples"]), what="error rate of real traffic")
+    indicator("real_traffic", what="error rate of real traffic")
 
 
 @check(

@@ -47,6 +47,7 @@ def test_response_time_p50(page, target, sampler, objective):
     runbook="response-time",
     objective="connect_time_p95",
     catches=["slow-handshake"],
+    needs=["pages"],
     requests=2,
     samples=True,
 )

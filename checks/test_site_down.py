@@ -12,7 +12,7 @@ from dialtone.probes.sampler import is_down
 from dialtone.verdict import Unarmed
 
 
-@check(severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, requests=1)
+@check(severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, needs=["pages.{page}"], requests=1)
 @each("pages", "page", ["home", "pricing", "login"])
 def test_pages_answer(page, target, http):
     """Every page of the site is served, and is the right page."""
@@ -128,10 +128,10 @@ class _Assets(HTMLParser):
             self.found.append(str(values["href"]))
 
 
-@check(runbook="site-down", catches=["asset-missing"], needs=["pages.home"], requests=8)
+@check(runbook="site-down", catches=["asset-missing"], needs=["pages"], requests=8)
 def test_page_assets_load(target, http):
     """Style sheets, scripts and images of the home page that are our own do load."""
-    page = http.get(target.page("home").path)
+    page = http.get(target.home.path)
     expect(page).status(200)
     parser = _Assets()
     parser.feed(page.text())
@@ -183,13 +183,13 @@ def test_internal_links_lead_somewhere(target, http, many):
     ok(f"{len(links)} internal links lead somewhere", value=0, unit="count")
 
 
-@check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["values.edge_header"], requests=1)
+@check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["edge", "pages"], requests=1)
 def test_edge_region_is_recorded(target, http):
     """The edge says which region served the request, so that a regional fault can be told from a general one."""
-    header = target.value("edge_header")
-    answer = http.get(target.page("home").path)
-    expect(answer).status(200).header(header, target.value("edge_region"))
-    note("region", (answer.header(header) or "").split("::")[0][:12])
+    edge = target.profile.edge
+    answer = http.get(target.home.path)
+    expect(answer).status(200).header(edge.header, edge.region)
+    note("region", edge.region_of(answer.header(edge.header)))
 
 
 @check(

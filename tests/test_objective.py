@@ -103,11 +103,11 @@ def test_a_level_has_the_severity_that_the_runbook_gives_it() -> None:
 
 def test_the_reason_says_what_was_measured_and_what_it_missed() -> None:
     """A reason is read at three in the morning."""
-    assert ERRORS.judge_rate(30, 90, what="errors").reason == "errors 33.3% (30 of 90) is past the critical level 10%"
-    assert P95.judge(1500, what="p95").reason == "p95 1,500 ms is past the alert level 1,000 ms"
-    assert P95.judge(700, what="p95").reason == "p95 700 ms misses the target 500 ms"
-    assert DAYS.judge(2).reason == "certificate 2 days is past the critical level 3 days"
-    assert P95.judge_quantile([]).reason == "response time not measured; 0 of about 90 samples that a verdict needs"
+    assert ERRORS.judge_rate(30, 90, what="errors").reason == "errors: 33.3% (30 of 90), above the critical level 10%"
+    assert P95.judge(1500, what="p95").reason == "p95: 1,500 ms, above the alert level 1,000 ms"
+    assert P95.judge(700, what="p95").reason == "p95: 700 ms, above the target 500 ms"
+    assert DAYS.judge(2).reason == "certificate: 2 days, below the critical level 3 days"
+    assert P95.judge_quantile([]).reason == "response time: not measured; 0 of about 90 samples that a verdict needs"
 
 
 @calm

@@ -58,7 +58,7 @@ def test_keys(): ...
         "samples": 1,
         "levels": {"target": 21.0, "alert": 14.0, "critical": 3.0},
         "armed": True,
-        "reason": "days left: 2 days is past the critical level 3 days",
+        "reason": "days left: 2 days, below the critical level 3 days",
         "seconds": 0,
         "proof": None,
         "experiment": False,

@@ -34,7 +34,7 @@ class Environment:
         self._target: Target | None = None
         self._shared: Memory | None = None
         self._foreseen = False
-        self._names: dict[str, list[str]] = {}
+        self._names: dict[tuple[str, str | None], list[str]] = {}
         self._named = False
         self._passing = False
 
@@ -123,13 +123,13 @@ class Environment:
 
         self._shared = Memory()
 
-    def names(self, table: str) -> list[str]:
-        """The names under a table of the target's profile, before anything is opened."""
+    def names(self, table: str, key: str | None = None) -> list[str]:
+        """The names under a table of the target's profile (those that set `key`), before anything is opened."""
         from dialtone.target.load import names
 
-        if table not in self._names:
-            self._names[table] = names(self._path, self._name, table)
-        return self._names[table]
+        if (table, key) not in self._names:
+            self._names[table, key] = names(self._path, self._name, table, key)
+        return self._names[table, key]
 
     @property
     def _name(self) -> str:

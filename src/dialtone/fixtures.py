@@ -196,6 +196,17 @@ def statistics(_database: Database) -> Database:
     return _database
 
 
+@pytest.fixture
+def indicator(target: Target, db: Database) -> Callable[..., Finding]:
+    """`indicator("payment_success", what="…")`: measures an indicator by its SQL and judges it by its objective."""
+    from dialtone.probes.indicator import measure
+
+    def judged(name: str, what: str | None = None) -> Finding:
+        return judge_finding(measure(target, db, name, what))
+
+    return judged
+
+
 @pytest.fixture(scope="session")
 def _tenants(target: Target, run: Run, _database: Database) -> Iterator[Tenants]:
     from dialtone.probes.synthetic import Tenants

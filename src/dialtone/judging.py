@@ -92,12 +92,16 @@ def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ())
     return _mark(Meta(runbook, Severity(severity), Effect.DISRUPTS, (), tuple(needs), experiment=True))
 
 
-def each(table: str, argument: str, known: Sequence[str]) -> pytest.MarkDecorator:
+def each(
+    table: str, argument: str, known: Sequence[str] = (), *, key: str | None = None, but: Sequence[str] = ()
+) -> pytest.MarkDecorator:
     """Run a check once for every entry of a table of the profile, given as `argument`.
 
     `known` are the names that the suite itself speaks of: they are cases in any profile, unarmed where it lacks them.
+    With a `key` only entries that set it are cases, and never those in `but`, which have a check of their own. In the
+    check's `needs`, `{argument}` stands for the name.
     """
-    return pytest.mark.dialtone_each(table, argument, tuple(known))
+    return pytest.mark.dialtone_each(table, argument, tuple(known), key, tuple(but))
 
 
 def _mark(meta: Meta) -> Callable[[F], F]:

@@ -74,7 +74,7 @@ class Objective:
         """Judge a plain value that needs no statistics (a count, an age, a date)."""
         verdict = self._place(value)
         missing = 1 if verdict is Verdict.UNKNOWN else 0
-        return self._finding(verdict, value, samples, f"{what or self.name} {self._show(value)}", evidence, missing)
+        return self._finding(verdict, value, samples, self._said(what, value), evidence, missing)
 
     def judge_rate(
         self, events: int, samples: int, *, what: str = "", sequential: bool = False, **evidence: Any
@@ -84,7 +84,7 @@ class Objective:
         share = 100 * events / samples if samples else None
         test = self.test() if sequential else None
         verdict, missing = _judge_rate(bad_events, samples, *self._shares(), test)
-        said = f"{what or self.name} {self._show(share)} ({events:,} of {samples:,})"
+        said = f"{self._said(what, share)} ({events:,} of {samples:,})"
         return self._finding(verdict, share, samples, said, evidence, missing)
 
     def judge_quantile(
@@ -101,7 +101,7 @@ class Objective:
         n = len(values)
         value = quantile(values, q) if values else None
         target, alert, critical = self._triple()
-        said = f"{what or self.name} {self._show(value)}"
+        said = self._said(what, value)
         if not n or alert is None or any(map(math.isnan, values)):
             return self._finding(Verdict.UNKNOWN, None, n, said, evidence, samples_to_exclude(1 - q))
         slower = {level: sum(v > level for v in values) for level in (target, alert, critical) if level is not None}
@@ -154,6 +154,9 @@ class Objective:
         text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.3g}"
         return f"{text}{'' if self.unit == '%' else ' '}{self.unit}" if self.unit != "count" else text
 
+    def _said(self, what: str, value: float | None) -> str:
+        return f"{(what or self.name).rstrip(':')}: {self._show(value)}"
+
     def missed(self, verdict: Verdict) -> str:
         """The level that a verdict missed, in words: `alert level 1,000 ms`."""
         name = {Verdict.CRITICAL: "critical", Verdict.BREACH: "alert", Verdict.DEGRADED: "target"}.get(verdict)
@@ -165,7 +168,7 @@ class Objective:
     ) -> Finding:
         missed = self.missed(verdict)
         if missed:
-            said += f" is past the {missed}" if verdict.is_bad else f" misses the {missed}"
+            said += f", {'above' if self.direction == 'below' else 'below'} the {missed}"
         kind = Kind.UNDECIDED if verdict is Verdict.UNKNOWN else None
         if kind:
             said += f"; {n:,} of about {n + missing:,} samples that a verdict needs"

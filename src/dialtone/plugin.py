@@ -71,15 +71,16 @@ class Hooks:
         from dialtone.session import SESSION, Session
 
         config.addinivalue_line("markers", "dialtone(meta): a check or an experiment (set by @check and @experiment)")
-        config.addinivalue_line("markers", "dialtone_each(table, argument, known): a case for each (set by @each)")
+        config.addinivalue_line("markers", "dialtone_each(table, argument, …): a case for each entry (set by @each)")
         self.session = config.stash[SESSION] = Session(config)
 
     @pytest.hookimpl
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A case for each entry of a table of the profile."""
         for mark in metafunc.definition.iter_markers("dialtone_each"):
-            table, argument, known = mark.args
-            metafunc.parametrize(argument, list(dict.fromkeys([*known, *self.session.environment.names(table)])))
+            table, argument, known, key, but = mark.args
+            names = dict.fromkeys([*known, *self.session.environment.names(table, key)])
+            metafunc.parametrize(argument, [name for name in names if name not in but])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

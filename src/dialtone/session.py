@@ -54,15 +54,14 @@ def id_of(item: pytest.Item) -> str:
 
 
 def needs_of(item: pytest.Item, meta: Meta) -> list[str]:
-    """What a check needs, its case of a table included (`webhooks.stripe`)."""
+    """What a check needs of the profile, its objective apart; `{name}` stands for the case of that parameter."""
     spec = getattr(item, "callspec", None)
-    cases = [f"{m.args[0]}.{spec.params[m.args[1]]}" for m in item.iter_markers("dialtone_each") if spec]
-    return [*meta.needs, *cases]
+    return [need.format_map(spec.params) if spec and "{" in need else need for need in meta.needs]
 
 
 def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
     """How often a check reads which provider: those that it needs."""
-    named = {need.partition(".")[2] for need in needs_of(item, meta) if need.startswith("providers.")}
+    named = {need.split(".")[1] for need in needs_of(item, meta) if need.startswith("providers.")}
     return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
 
@@ -105,10 +104,13 @@ class Session:
             self._refuse(*wrong.args)
         muffle_logs(self.config)
         reports.curtain(self.config)
-        meta = [(item, meta_of(item)) for item in self.checks]
         own = target.profile.client_address is not None
         budget = target.profile.budget
-        needs = [Need(item.nodeid, m.severity, m.requests, m.samples) for item, m in meta if m and self._takes_part(m)]
+        needs = [
+            Need(item.nodeid, meta.severity, meta.requests, meta.samples)
+            for item in self.checks
+            if (meta := meta_of(item)) and self._takes_part(item, meta)
+        ]
         self.grants = plan(needs, None if own or budget is None else budget.per_round)
 
         self._within_quotas(target)
@@ -120,7 +122,7 @@ class Session:
             return
         for item in self.checks:
             meta = meta_of(item)
-            if meta and self._takes_part(meta):
+            if meta and self._takes_part(item, meta):
                 reads = reads_of(item, meta)
                 sums.update(reads)
                 counts.update(reads.keys())
@@ -178,18 +180,16 @@ class Session:
         path = Path(self.config.option.verdicts)
         return path if path.is_absolute() else self.config.rootpath / path
 
-    def _takes_part(self, meta: Meta) -> bool:
+    def _takes_part(self, item: pytest.Item, meta: Meta) -> bool:
         try:
-            return not self._unarmed(meta)
+            return not self._unarmed(item, meta)
         except Misdeclared:
             return False  # told by the check itself, when its turn comes
 
-    def _unarmed(self, meta: Meta) -> str | None:
+    def _unarmed(self, item: pytest.Item, meta: Meta) -> str | None:
         target = self.environment.target
-        refused = target.refuses(meta.effect)
-        needs = [*meta.needs, *([f"objectives.{meta.objective}"] if meta.objective else [])]
-        lacks = target.lacks(needs)
-        return refused or ("; ".join(dict.fromkeys(lacks)) if lacks else None)
+        needs = [*needs_of(item, meta), *([f"objectives.{meta.objective}"] if meta.objective else [])]
+        return target.refuses(meta.effect) or "; ".join(target.lacks(needs)) or None
 
     def phase(self, item: pytest.Item, when: str) -> Generator[None, object, object]:
         """Around setup, call or teardown of a test: translates exceptions of checks, leaves others alone."""
@@ -221,7 +221,7 @@ class Session:
         meta = meta_of(item)
         if meta is None:
             return
-        reason = self._unarmed(meta)
+        reason = self._unarmed(item, meta)
         if reason is None and meta.requests and self.grants.get(item.nodeid) == 0:
             reason = "the round's request budget is used up by checks of higher severity"
         if reason:
@@ -312,7 +312,9 @@ class Session:
             from dialtone.runbook import tell
 
             closing = tell.lines(self.diagnosis, min(terminal._tw.fullwidth, 120)) if self.diagnosis else []
-            reports.summarise(terminal, self.gatherer, self.environment, self.exit_code, closing)
+            root, path = self.config.rootpath, self._verdicts
+            path = path.relative_to(root) if path.is_relative_to(root) else path
+            reports.summarise(terminal, self.gatherer, self.environment, self.exit_code, path, closing)
             if self.history.trouble:
                 terminal.write_line(f"history: {self.history.trouble}", yellow=True)
             for line in self.history.alerts:

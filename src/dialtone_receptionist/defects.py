@@ -120,6 +120,7 @@ EDGE = {
 DATABASE = {
     "payments-failing": "80 payments failed within the last hour.",
     "calls-failing": "150 calls failed within the last hour.",
+    "calls-cut-short": "150 calls of the last hour were answered and ended after two seconds.",
     "calendar-unsynced": "120 appointments of connected businesses have no calendar event.",
     "webhook-lag": "200 webhook events of the last hour were processed minutes after they came in.",
     "column-renamed": "A migration renamed the column status of stripe_subscriptions to state.",

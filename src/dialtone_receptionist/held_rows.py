@@ -47,6 +47,15 @@ _calls_failing = _rows(
     "DELETE FROM calls WHERE call_id LIKE 'dialtone-hold-%'",
 )
 
+_calls_cut_short = _rows(
+    """INSERT INTO calls (business_id, call_id, from_number, to_number, status, duration, created_at)
+       SELECT (SELECT id FROM businesses WHERE business_name NOT LIKE 'dialtone-synthetic%' LIMIT 1),
+              'dialtone-hold-short-' || n, '+15550299000', '+15550100010', 'completed', 2,
+              now() - interval '20 seconds' * n
+       FROM generate_series(1, 150) AS n""",
+    "DELETE FROM calls WHERE call_id LIKE 'dialtone-hold-short-%'",
+)
+
 # On a day gone by: the cron route writes no event for those, so that the defect lasts as long as it is held.
 _calendar_unsynced = _rows(
     """INSERT INTO appointments
@@ -151,6 +160,7 @@ _rows_dropped = _moved(
 HOLDS: dict[str, Hold] = {
     "payments-failing": _payments_failing,
     "calls-failing": _calls_failing,
+    "calls-cut-short": _calls_cut_short,
     "calendar-unsynced": _calendar_unsynced,
     "webhook-lag": _webhook_lag,
     "synthetic-leftovers": _synthetic_leftovers,

@@ -25,6 +25,9 @@ TABLES: dict[str, type[parts.Part]] = {
     "budget": model.Budget,
     "schedule": model.Schedule,
     "client_address": model.ClientAddress,
+    "edge": model.Edge,
+    "session": model.Session,
+    "cron": model.Cron,
     "pages": model.Page,
     "redirects": model.Redirect,
     "objectives": model.ObjectiveTable,
@@ -143,16 +146,17 @@ def test_options_of_schemes_are_those_of_the_code() -> None:
 NAMES = {
     "routes": r"""\broute\("(\w+)"\)|"routes\.(\w+)\"""",
     "requests": r"""\.request\("(\w+)"\)|"requests\.(\w+)\"""",
-    "values": r"""\.value\("(\w+)"\)|"values\.(\w+)"|values\.get\("((?:tool|variables)_\w+)\"""",
+    "values": r"""\.value\("(\w+)"\)|"values\.(\w+)"|\bvalues\.get\("(?!src|href|rel)(\w+)\"""",
     "rate_limits": r"""rate_limit\("(\w+)"\)|"rate_limits\.(\w+)\"""",
-    "indicators": r"""indicators\["(\w+)"\]|"indicators\.(\w+)\"""",
+    "indicators": r"""\bindicator\("(\w+)"|"indicators\.(\w+)\"""",
     "objectives": r"""objective="(\w+)\"""",
-    "webhooks": r"""hook\("(\w+)"|"webhooks\.(\w+)\"""",
-    "providers": r"""provider\("(\w+)"\)|ask\("(\w+)"|"providers\.(\w+)\"""",
+    "webhooks": r"""hook\("(\w+)"|"webhooks\.(\w+)[."]""",
+    "providers": r"""provider\("(\w+)"\)|ask\("(\w+)"|"providers\.(\w+)[."]""",
     "pages": r"""\.page\("(\w+)"\)|"pages\.(\w+)\"""",
 }
 LISTS = {
     "webhooks": r"WEBHOOKS = (\[.*?\])",
+    "rate_limits": r"""each\("rate_limits", "name", (\[.*?\])""",
     "providers": r"""each\("providers", "provider", (\[.*?\])""",
     "pages": r"""(?:each\("pages", |parametrize\()"page", (\[.*?\])""",
 }

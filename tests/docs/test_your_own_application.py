@@ -137,7 +137,7 @@ def test_a_parcel_that_is_not_sent_is_found(play: Callable[..., Outcome]) -> Non
     """The checks that this profile arms can fail: an application that tells no courier accepts without effect."""
     outcome = play("webhooks", None, "checks/test_webhooks.py::test_webhook_acceptance_has_its_effect", courier=False)
     assert outcome.are("critical") == {"webhook_acceptance_has_its_effect[orders]"}
-    assert "not courier told" in outcome.told("critical")
+    assert "later this is missing: courier told" in outcome.told("critical")
     assert outcome.exit_code == 1
 
 

@@ -132,9 +132,9 @@ def test_scheme_without_time() -> None:
         ({"header": 1}, "header is to be a text"),
         ({"header": "h", "stale_after": "5"}, "stale_after is to be a number"),
         ({"header": "h", "digest": "md5"}, "digest is one of sha1, sha256"),
-        ({"header": "h", "message": "{body}{key}"}, "message knows body, form, id, timestamp, not key"),
-        ({"header": "h", "value": "{body}"}, "value knows digest, id, timestamp, not body"),
-        ({"header": "h", "value": "v1"}, "value lacks {digest}"),
+        ({"header": "h", "message": "{body}{key}"}, "message knows body, form, id, timestamp, url, not key"),
+        ({"header": "h", "value": "{body}"}, "value knows digest, id, key, timestamp, not body"),
+        ({"header": "h", "value": "v1"}, "value needs either {digest} or {key}"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:

@@ -200,7 +200,7 @@ def test_a_missing_or_empty_credential_is_no_mistake(profile: Any, environ: dict
     """A fork's secrets arrive empty: its checks are unarmed, the others run."""
     target = load(profile(), "preview", environ)
     assert target.credentials == {}
-    assert target.lacks(["credentials.key", "database"]) == ["PREVIEW_KEY is not set", "PREVIEW_DB is not set"]
+    assert target.lacks(["credentials.key", "database"]) == ["PREVIEW_KEY and PREVIEW_DB are not set"]
 
 
 def test_a_variable_in_the_file_has_to_be_set(profile: Any) -> None:

@@ -53,7 +53,7 @@ def test_reading_is_always_allowed() -> None:
         ("routes", None),
         ("pages", "the profile has no pages"),
         ("credentials.db", "APP_DB is not set"),
-        ("credentials.x", "the profile has no credential 'x'"),
+        ("credentials.x", "the profile has no credentials.x"),
         ("database", "APP_DB is not set"),
         ("webhooks.stripe", "APP_HOOK is not set"),
         ("webhooks.retell", "the profile has no webhooks.retell"),

@@ -161,6 +161,11 @@ class Answer:
         """Every value of a header, by its name in any case."""
         return self.headers.all(name)
 
+    def cookies(self) -> dict[str, str]:
+        """The cookies that the answer sets, by name (RFC 6265 section 5.2: what stands before the first `;`)."""
+        pairs = (line.partition(";")[0].partition("=") for line in self.headers.all("set-cookie"))
+        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
     @property
     def is_html(self) -> bool:
         """Whether the answer says that it is a web page."""

@@ -14,7 +14,7 @@ import secrets as random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from dialtone.assertions import describe
 from dialtone.http import Answer, Client, Limits, shared_context
@@ -60,10 +60,7 @@ class Caller:
         times = profile.timeouts
         self._limits = Limits(times.connect, times.read, times.total, times.max_body)
         self._context = shared_context(profile.ca_file)
-        self._extra = {
-            name: target.secret(value[11:]) if value.startswith("credential:") else value
-            for name, value in profile.headers.items()
-        }
+        self._extra = target.headers(profile.headers)
         self.address: str | None = None
         self.source: str | None = None
         self._common: dict[str, str] = {}
@@ -94,7 +91,7 @@ class Caller:
 
     def send(self, method: str, where: str, *, count: bool = True, **options: Any) -> Answer:
         """Send one request and return what happened, failures included; never raises for what the target does."""
-        url = urljoin(self.target.profile.base_url.rstrip("/") + "/", where)
+        url = self.target.url(where)
         self._reach.dead(_origin(url))
         if count and not (self.target.profile.client_address and self.target.profile.budget):
             self.budget.take()
@@ -118,6 +115,10 @@ class Caller:
     def post(self, where: str, **options: Any) -> Answer:
         """POST to a path of the target or a whole URL."""
         return self.request("POST", where, **options)
+
+    def put(self, where: str, **options: Any) -> Answer:
+        """PUT to a path of the target."""
+        return self.request("PUT", where, **options)
 
     def patch(self, where: str, **options: Any) -> Answer:
         """PATCH a path of the target."""

@@ -6,7 +6,7 @@ A refusal of that credential says nothing about the provider or the application:
 from __future__ import annotations
 
 from base64 import b64encode
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 from dialtone.assertions import describe, refusal
 from dialtone.http import Answer, Client, Limits, shared_context
@@ -38,11 +38,13 @@ def ask(
         raise Unarmed(f"the profile has no providers.{name}.probe")
     method = provider.method if form is None else "POST"
     url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+    if provider.query:
+        url += ("&" if "?" in url else "?") + urlencode(target.headers(provider.query))
 
     def send() -> Answer:
         count_read(target, name)
         with _client(target, provider) as client:
-            headers = {**provider.headers, **_authority(target, provider, client, name)}
+            headers = {**target.headers(provider.headers), **_authority(target, provider, client, name)}
             if form is not None:
                 headers["content-type"] = "application/x-www-form-urlencoded"
             return client.send(method, url, headers=headers, content=form)
@@ -54,7 +56,8 @@ def ask(
     running().exchanges.append(lambda: {"request": f"{method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")
-    _judge_access(target, provider, name, answer)
+    if path is not None or answer.status not in provider.status:
+        _judge_access(target, provider, name, answer)
     return answer
 
 

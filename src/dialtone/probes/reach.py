@@ -94,7 +94,7 @@ class Reach:
         if kind in _DEAD:
             if not self.online():
                 self._dead[answer.origin] = (self._clock(), _OFFLINE)
-                raise self._offline()
+                raise self.offline()
             self._dead[answer.origin] = (self._clock(), reason)
             raise bad(Verdict.CRITICAL, f"the target is down: {answer.origin}: {reason}")
 
@@ -102,9 +102,10 @@ class Reach:
         """Raise again what was found about an origin a moment ago."""
         reason = self.known_dead(origin)
         if reason == _OFFLINE:
-            raise self._offline()
+            raise self.offline()
         if reason:
             raise bad(Verdict.CRITICAL, f"the target is down: {origin}: {reason}")
 
-    def _offline(self) -> Offline:
+    def offline(self) -> Offline:
+        """What to raise when no witness answers."""
         return Offline(f"no witness answers ({', '.join(self._witnesses)}): the prober is offline")

@@ -17,6 +17,9 @@ from dialtone.objective import Objective
 from dialtone.probes.caller import Caller
 from dialtone.verdict import Refused, Undecided
 
+_FEW = 5
+"""Bad answers in a row, and no good one, after which nobody waits for a good one."""
+
 
 @dataclass(slots=True)
 class Samples:
@@ -26,6 +29,11 @@ class Samples:
     errors: int = 0
     count: int = 0
     regions: set[str] = field(default_factory=set)
+
+    @property
+    def hopeless(self) -> bool:
+        """Nothing was good so far and that will not change, or there were too many for what they say."""
+        return self.count > 400 or (not self.values and self.count >= _FEW)
 
 
 def is_error(answer: Answer) -> bool:
@@ -56,6 +64,7 @@ class Sampler:
         self._http, self._clock, self._sleep = http, clock, sleep
         profile = http.target.profile
         self._time = profile.sample_time
+        self._edge = profile.edge
         own = profile.client_address and profile.budget
         self._per_address = int(profile.budget.per_round * 0.8) if own and profile.budget else None
 
@@ -74,12 +83,10 @@ class Sampler:
                 seen.values.append(spent * 1000)
             slow = sum(v > limit for v in seen.values)
             n = len(seen.values)
-            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.count > 400
+            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.hopeless
 
         self._repeat(step)
-        if not seen.values and seen.count:
-            raise Undecided(f"{path}: none of {seen.count} answers was a good one", samples=0)
-        return seen
+        return self._hoped(seen, path)
 
     def outcomes(
         self,
@@ -114,10 +121,10 @@ class Sampler:
                 phases = answer.phases
                 seen.values.append(sum(p or 0.0 for p in (phases.dns, phases.connect, phases.tls)) * 1000)
             slow, n = sum(v > limit for v in seen.values), len(seen.values)
-            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.count > 400
+            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.hopeless
 
         self._repeat(step)
-        return seen
+        return self._hoped(seen, "new connections")
 
     def after_idle(self, path: str, gap: float, objective: Objective, q: float) -> Samples:
         """Time to the whole answer (ms) after `gap` seconds without a request to that path."""
@@ -129,10 +136,15 @@ class Sampler:
             if not answer.failure and answer.status < 400:
                 seen.values.append((answer.phases.total or 0.0) * 1000)
             n = len(seen.values)
-            return n >= stop.planned or seen.count > 60
+            return n >= stop.planned or seen.count > 60 or seen.hopeless
 
         self._repeat(step)
         running().sequential = False  # so many, and then one look: an idle gap is too dear for more
+        return self._hoped(seen, path)
+
+    def _hoped(self, seen: Samples, what: str) -> Samples:
+        if not seen.values and seen.count:
+            raise Undecided(f"{what}: none of {seen.count} answers was a good one", samples=0)
         return seen
 
     def _take(
@@ -149,9 +161,9 @@ class Sampler:
         seen.count += 1
         if wrong(answer):
             seen.errors += 1
-        region = answer.header("x-vercel-id")
+        region = self._edge.region_of(answer.header(self._edge.header)) if self._edge else None
         if region:
-            seen.regions.add(region.split("::")[0][:12])
+            seen.regions.add(region)
         return answer
 
     def _repeat(self, step: Callable[[], bool]) -> None:

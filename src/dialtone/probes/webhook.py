@@ -65,14 +65,18 @@ class Hook:
             "base_url": self._target.profile.base_url,
             **values,
         }
-        return Event(event_id, template.body(text, filled, self.spec.indent), filled)
+        return Event(event_id, template.body(text, filled, self.spec.indent, self.spec.content_type), filled)
 
     def sign(
         self, event: Event, *, age: float = 0.0, key: str | None = None, body: bytes | None = None
     ) -> dict[str, str]:
         """The signature headers of an event, signed `age` seconds ago, by another key or over other bytes if told."""
         return self._scheme.sign(
-            event.body if body is None else body, key=key or self._key, at=self._clock() - age, event_id=event.id
+            event.body if body is None else body,
+            key=key or self._key,
+            at=self._clock() - age,
+            event_id=event.id,
+            url=self._target.url(self.spec.route),
         )
 
     def send(self, event: Event, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
@@ -92,6 +96,21 @@ class Hook:
     def accepted(self, answer: Answer) -> bool:
         """Whether the provider would call this delivery a success."""
         return self.spec.accepts_from <= answer.status <= self.spec.accepts_to
+
+    def rewritten(self, event: Event) -> bytes:
+        """The event's body in other bytes that say the same. Raises Unarmed where the signature allows that."""
+        if "body" not in self._scheme.signs:
+            raise Unarmed(f"webhooks.{self.name} has a scheme that does not sign the bytes of the body")
+        found = template.rewritten(event.body, self.spec.content_type, self.spec.indent)
+        if found is None:
+            raise Unarmed(f"{self.spec.content_type} has no other way of saying the same that is known here")
+        return found
+
+    def truncated(self, event: Event) -> bytes:
+        """The first half of the event's body. Raises Unarmed where the signature does not cover the body."""
+        if not {"body", "form"} & self._scheme.signs:
+            raise Unarmed(f"webhooks.{self.name} has a scheme that does not sign the body")
+        return event.body[: len(event.body) // 2]
 
     def stale_after(self) -> float:
         """Seconds after which a signature has to be refused."""
@@ -121,7 +140,7 @@ class Hook:
             )
         contains = template.fill(effect.contains, event.values) if effect.contains else None
         if effect.route is not None:
-            answer = self._http.request("GET", template.fill(effect.route, event.values))
+            answer = self._http.request("GET", template.fill(effect.route, event.values, template.as_form))
             return answer.text().count(contains or "") if answer.ok else 0
         path = template.fill(effect.path or "*", event.values)
         found = self._journal().requests(provider=effect.provider, path=path, contains=contains)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,6 +67,7 @@ def summarise(
     gathered: Gatherer,
     environment: Environment,
     exit_code: int,
+    document: Path,
     closing: Sequence[tuple[str, bool]] = (),
 ) -> None:
     """Worst first; what was measured, how sure, what to read; then what is not known, and why.
@@ -107,10 +109,10 @@ def summarise(
             terminal.write_line(line, light=True)
     for line, strong in closing:
         terminal.write_line(line, bold=strong)
-    _closing(terminal, gathered, exit_code, width)
+    _closing(terminal, gathered, exit_code, document, width)
 
 
-def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: int, width: int) -> None:
+def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: int, document: Path, width: int) -> None:
     counts: dict[str, int] = {}
     for found in gathered.all():
         counts[state(found)] = counts.get(state(found), 0) + 1
@@ -119,7 +121,7 @@ def _closing(terminal: pytest.TerminalReporter, gathered: Gatherer, exit_code: i
     bad = any(counts.get(name) for name in ("critical", "breach", "broken"))
     colour = "red" if bad else "yellow" if exit_code or counts.get("degraded") else "green"
     count = len(gathered.entries)
-    for line in _wrapped(f"{count} check{'s' * (count != 1)}: {said}", width, "", " " * 4):
+    for line in _wrapped(f"{count} check{'s' * (count != 1)}: {said}; see {document}", width, "", " " * 4):
         terminal.write_line(line, bold=True, **{colour: True})
     if exit_code in EXIT_WORDS:
         terminal.write_line(f"exit code {exit_code}: {EXIT_WORDS[exit_code]}", **{colour: True})

@@ -9,6 +9,17 @@ and Slack (https://docs.slack.dev/authentication/verifying-requests-from-slack):
 
     scheme = { header = "X-Slack-Signature", value = "v0={digest}", message = "v0:{timestamp}:{body}",
                timestamp_header = "X-Slack-Request-Timestamp" }
+
+and Twilio (https://www.twilio.com/docs/usage/security#validating-requests):
+
+    scheme = { header = "X-Twilio-Signature", message = "{url}{form}", digest = "sha1", encoding = "base64" }
+
+A shared secret that is just shown is one as well, as GitLab
+(https://docs.gitlab.com/user/project/integrations/webhooks/#validate-payloads-by-using-a-secret-token) and Telegram
+(https://core.telegram.org/bots/api#setwebhook) do it:
+
+    scheme = { header = "X-Gitlab-Token", value = "{key}" }
+    scheme = { header = "X-Telegram-Bot-Api-Secret-Token", value = "{key}" }
 """
 
 from __future__ import annotations
@@ -39,18 +50,18 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "timestamp_unit": get_args(Unit),
     "key_encoding": get_args(KeyEncoding),
 }
-_MESSAGE = {"body", "timestamp", "id", "form"}
-_VALUE = {"digest", "timestamp", "id"}
+_MESSAGE = {"body", "timestamp", "id", "form", "url"}
+_VALUE = {"digest", "timestamp", "id", "key"}
 
 
 @dataclass(frozen=True, slots=True)
 class Hmac:
     """A scheme of a shared secret. Each field is an option of a profile.
 
-    `message` is what is signed: `{body}`, `{timestamp}`, `{id}` and `{form}` (names and values of a form body, sorted
-    and run together, as Twilio signs them) are filled in. `value` is what the header says: `{digest}`, `{timestamp}`
-    and `{id}`. `key_prefix` is taken off the key, the rest is text, base64 or hex, as `key_encoding` says. A signature
-    may be `stale_after` seconds old.
+    `message` is what is signed: `{body}`, `{timestamp}`, `{id}`, `{url}` (where it is sent) and `{form}` (names and
+    values of a form body, sorted and run together, as Twilio signs them) are filled in. `value` is what the header
+    says: `{digest}`, `{timestamp}` and `{id}`, or `{key}`, the secret itself. `key_prefix` is taken off the key that
+    signs, the rest is text, base64 or hex, as `key_encoding` says. A signature may be `stale_after` seconds old.
     """
 
     header: str
@@ -73,25 +84,30 @@ class Hmac:
             unknown = set(_PLACE.findall(getattr(self, name))) - known
             if unknown:
                 raise ValueError(f"signing scheme: {name} knows {_list(known)}, not {_list(unknown)}")
-        if "{digest}" not in self.value:
-            raise ValueError("signing scheme: value lacks {digest}")
+        if ("{digest}" in self.value) == ("{key}" in self.value):
+            raise ValueError("signing scheme: value needs either {digest} or {key}")
         if not self._timed:
             object.__setattr__(self, "stale_after", math.inf)
 
     @property
-    def _timed(self) -> bool:
-        return "{timestamp}" in self.message
+    def signs(self) -> frozenset[str]:
+        """The places of `message`; nothing where the key is just shown."""
+        return frozenset(_PLACE.findall(self.message) if "{digest}" in self.value else ())
 
-    def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
+    @property
+    def _timed(self) -> bool:
+        return "timestamp" in self.signs
+
+    def sign(self, body: bytes, *, key: str, at: float, event_id: str, url: str = "") -> dict[str, str]:
         """The headers that sign `body`. Raises ValueError for a key of the wrong form, Unarmed for an infinite age."""
         if not math.isfinite(at):
             raise Unarmed("the signing scheme signs no time: an old event cannot be told from a new one")
         stamp = str(math.floor(at * 1000 if self.timestamp_unit == "ms" else at))
         places = {"timestamp": stamp.encode, "id": event_id.encode, "body": lambda: body,
-                  "form": lambda: _form(body)}  # fmt: skip
+                  "form": lambda: _form(body), "url": url.encode}  # fmt: skip
         made = hmac.new(self._secret(key), _fill(self.message, places), self.digest).digest()
         text = base64.b64encode(made).decode() if self.encoding == "base64" else made.hex()
-        said = {"digest": text.encode, "timestamp": stamp.encode, "id": event_id.encode}
+        said = {"digest": text.encode, "timestamp": stamp.encode, "id": event_id.encode, "key": key.encode}
         headers = {self.header: _fill(self.value, said).decode()}
         if self.timestamp_header:
             headers[self.timestamp_header] = stamp

@@ -13,9 +13,15 @@ class Scheme(Protocol):
         """Seconds after which a receiver has to refuse a signature; infinite where the scheme signs no time."""
         ...
 
-    def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
-        """The headers that sign `body` at `at` (Unix seconds). Raises ValueError for a key of the wrong form, and
-        Unarmed where the scheme cannot do it."""
+    @property
+    def signs(self) -> frozenset[str]:
+        """What of a delivery the signature covers: `body` (its bytes), `form` (its names and values), `timestamp`,
+        `id`, `url`; nothing where a secret is just shown."""
+        ...
+
+    def sign(self, body: bytes, *, key: str, at: float, event_id: str, url: str = "") -> dict[str, str]:
+        """The headers that sign `body`, sent to `url`, at `at` (Unix seconds). Raises ValueError for a key of the
+        wrong form, and Unarmed where the scheme cannot do it."""
         ...
 
     def other_key(self, key: str) -> str:

@@ -19,8 +19,9 @@ class Ed25519:
     """The scheme; its key is base64 of the 32 bytes of an Ed25519 seed (RFC 8032 section 5.1.5)."""
 
     stale_after = 300.0
+    signs = frozenset({"body", "timestamp"})
 
-    def sign(self, body: bytes, *, key: str, at: float, event_id: str) -> dict[str, str]:
+    def sign(self, body: bytes, *, key: str, at: float, event_id: str, url: str = "") -> dict[str, str]:
         """The headers that sign `body`. Raises ValueError for a key that is no seed, Unarmed without PyNaCl."""
         try:
             from nacl.signing import SigningKey

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -78,7 +78,8 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
     if name not in file.target:
         known = ", ".join(sorted(file.target))
         raise ProfileError(f"{path.name}: there is no target {name!r}; it describes {known}")
-    profile = _profile(path.name, file, name, environ)
+    absent: dict[str, str] = {}
+    profile = _profile(path.name, file, name, environ, absent=absent)
     values = _credentials(path.name, name, profile, environ)
     for value in values.values():
         secrets.add(value)
@@ -92,7 +93,7 @@ def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Targ
                 for value in live.values():
                     secrets.add(value)
                 found += fences(profile, values, production, live, other)
-    return Target(name, profile, values, tuple(sorted(set(found))), path.resolve())
+    return Target(name, profile, values, tuple(sorted(set(found))), path.resolve(), absent)
 
 
 class _Names(dict[str, str]):
@@ -127,14 +128,19 @@ def sandbox_options(path: Path, name: str) -> dict[str, Any]:
     return {"app": table.get("app") or None, "webhooks": routes}
 
 
-def names(path: Path, target: str, table: str) -> list[str]:
-    """The names under a table of a target, from the file alone; none where it cannot be read, which is told later."""
+def names(path: Path, target: str, table: str, key: str | None = None) -> list[str]:
+    """The names under a table of a target, from the file alone; none where it cannot be read, which is told later.
+
+    With a `key` only the entries that set it.
+    """
     try:
         file = read(path)
     except ProfileError:
         return []
     entries = _merge(file.defaults, file.target.get(target, {})).get(table, {})
-    return list(entries) if isinstance(entries, dict) else []
+    if not isinstance(entries, dict):
+        return []
+    return [name for name, entry in entries.items() if key is None or (isinstance(entry, dict) and entry.get(key))]
 
 
 def app_defects(path: Path, name: str) -> list[str] | None:
@@ -144,15 +150,25 @@ def app_defects(path: Path, name: str) -> list[str] | None:
     return list(table.get("app_defects", ())) if table.get("app") else None
 
 
-def _profile(file_name: str, file: _File, name: str, environ: Mapping[str, str], *, strict: bool = True) -> Profile:
+def _profile(
+    file_name: str,
+    file: _File,
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    strict: bool = True,
+    absent: dict[str, str] | None = None,
+) -> Profile:
+    """The profile; `absent` takes the entries that were left out, each with the variable that is not set."""
     missing: list[tuple[str, str]] = []
+    dropped = {} if absent is None else absent
     try:
-        raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing)
+        raw = _interpolate(_merge(file.defaults, file.target[name]), environ, (), missing, dropped)
     except _Padded as padded:
         raise ProfileError(f"{file_name}: target.{name}.{padded}") from None
-    except _Absent as absent:
+    except _Absent as left_out:
         raise ProfileError(
-            f"{file_name}: target.{name}: ${{{absent}?}} may stand only inside an entry such as [providers.NAME]"
+            f"{file_name}: target.{name}: ${{{left_out}?}} may stand only inside an entry such as [providers.NAME]"
         ) from None
     if missing and strict:
         raise ProfileError(
@@ -177,18 +193,25 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _interpolate(value: Any, environ: Mapping[str, str], at: tuple[str, ...], missing: list[tuple[str, str]]) -> Any:
+def _interpolate(
+    value: Any,
+    environ: Mapping[str, str],
+    at: tuple[str, ...],
+    missing: list[tuple[str, str]],
+    dropped: dict[str, str],
+) -> Any:
     if isinstance(value, dict):
         filled = {}
         for key, inner in value.items():
             try:
-                filled[key] = _interpolate(inner, environ, (*at, str(key)), missing)
-            except _Absent:
+                filled[key] = _interpolate(inner, environ, (*at, str(key)), missing, dropped)
+            except _Absent as absent:
                 if len(at) != 1:  # only a whole entry of a table, such as one provider, can be left out
                     raise
+                dropped[f"{at[0]}.{key}"] = str(absent)
         return filled
     if isinstance(value, list):
-        return [_interpolate(v, environ, (*at, str(i)), missing) for i, v in enumerate(value)]
+        return [_interpolate(v, environ, (*at, str(i)), missing, dropped) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -275,10 +298,15 @@ def _names(model: type[BaseModel], seen: frozenset[type] = frozenset()) -> list[
     names: list[str] = []
     for key, field in model.model_fields.items():
         names.append(key)
-        for part in re.findall(r"dialtone\.target\.\w+\.(\w+)", str(field.annotation)):
-            from dialtone.target import model as tables
-
-            found = getattr(tables, part, None)
-            if isinstance(found, type) and issubclass(found, BaseModel) and found not in seen:
-                names += _names(found, seen | {model})
+        for part in _tables(field.annotation):
+            if part not in seen:
+                names += _names(part, seen | {model})
     return names
+
+
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The tables that a key may hold: itself, in a list, by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _tables(part)

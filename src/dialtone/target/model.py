@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from dialtone.objective import Objective
 from dialtone.target.duration import Duration
+from dialtone.target.outside import EffectOf, RateLimit, Webhook
 from dialtone.target.parts import Part, Text
-from dialtone.target.provider import Provider, Tool
+from dialtone.target.provider import Leftovers, Provider, Tool
 from dialtone.verdict import Effect, Levels, Severity
+
+__all__ = ["EffectOf", "Leftovers", "Part", "Profile", "Provider", "RateLimit", "Tool", "Webhook"]
 
 
 class ObjectiveTable(Part):
@@ -101,79 +104,6 @@ class ClientAddress(Part):
         return value
 
 
-class EffectOf(Part):
-    """One effect of an accepted event.
-
-    A row (`sql` counts it), an outgoing call (in the stand-ins' journal), or what the target itself tells at `route`.
-    """
-
-    what: Text
-    sql: str | None = None
-    route: str | None = Field(default=None, description="path of the target whose answer holds `contains`")
-    provider: str | None = None
-    path: str | None = None
-    contains: str | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> EffectOf:
-        if [self.sql, self.provider, self.route].count(None) != 2:
-            raise ValueError("name one of sql (counts rows), provider (an outgoing call in the journal) and route")
-        if self.route and not self.contains:
-            raise ValueError("route needs contains: a text that the answer holds when the effect is there")
-        return self
-
-
-class Webhook(Part):
-    """`[webhooks.NAME]`: route, signing scheme and key, the provider's real envelope, its deadline and the effects.
-
-    `genuine` is an event with an effect, `harmless` one of a type that the application ignores. `scheme` is one of
-    the built-in schemes or a table of options for a configured HMAC scheme.
-    """
-
-    route: Text
-    scheme: str | dict[str, Any]
-    key: Text = Field(description="name of the credential that signs")
-    method: Literal["POST", "PUT"] = "POST"
-    content_type: Text = "application/json"
-    answer_within: Duration
-    indent: int | None = Field(default=None, description="spaces by which the provider indents its JSON")
-    accepts_from: int = 200
-    accepts_to: int = 299
-    refuses: list[int] = [400, 401, 403]
-    headers: dict[str, str] = Field(default={}, description="further headers of an event, as templates")
-    genuine: str | None = None
-    harmless: str | None = None
-    stop: str | None = None
-    help: str | None = None
-    effects: list[EffectOf] = []
-
-
-class RateLimit(Part):
-    """`[rate_limits.NAME]`: a limit that the target promises, the request that counts, the headers of its refusal."""
-
-    route: Text
-    requests: int = Field(gt=0)
-    window: Duration
-    method: Literal["GET", "POST"] = "POST"
-    body: str | None = None
-    content_type: str = "application/json"
-    headers: list[str] = []
-    per: Literal["address", "tenant"] = "address"
-    spoof: list[str] = Field(
-        default=[
-            "x-forwarded-for",
-            "x-real-ip",
-            "x-client-ip",
-            "cf-connecting-ip",
-            "true-client-ip",
-            "forwarded",
-            "x-originating-ip",
-            "x-cluster-client-ip",
-        ],
-        description="headers by which no client may escape the limit",
-    )
-
-
 class Page(Part):
     """`[pages.NAME]`: a page, and a text that only the right page holds."""
 
@@ -182,11 +112,58 @@ class Page(Part):
 
 
 class Indicator(Part):
-    """`[indicators.NAME]`: SQL giving `(events, samples)` for a rate, or one `value` column of samples otherwise."""
+    """`[indicators.NAME]`: SQL giving `events` and `samples` for a rate, one `value`, or a `value` for each sample.
+
+    `%(window)s` in it is the window of the objective in seconds.
+    """
 
     sql: Text
     objective: Text
     kind: Literal["rate", "value", "quantile"] = "rate"
+    what: str | None = Field(default=None, description="the figure in words")
+
+
+class Edge(Part):
+    """`[edge]`: the header by which what stands in front of the application says where it answered."""
+
+    header: Text
+    region: Text = Field(
+        default=r"^[\w-]+", description="regular expression; its first group, or all of it, is the region"
+    )
+
+    @field_validator("region")
+    @classmethod
+    def _pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as wrong:
+            raise ValueError(f"not a regular expression: {wrong}") from None
+        return value
+
+    def region_of(self, value: str | None) -> str | None:
+        """The region that a header's value names, 20 characters at most; None where it has not its form."""
+        found = re.search(self.region, value or "", re.IGNORECASE)
+        return (found[1] if found.re.groups else found[0])[:20] if found else None
+
+
+class Cron(Part):
+    """`[cron]`: how the scheduler starts background jobs, and shows that it is the scheduler."""
+
+    key: Text = Field(description="name of the credential")
+    method: Literal["GET", "POST"] = "GET"
+    headers: dict[str, str] = Field(default={"authorization": "Bearer {{key}}"}, description="templates")
+
+
+class Session(Part):
+    """`[session]`: where the answer to a registration holds the session, and how a request shows it."""
+
+    cookie: str | None = Field(default=None, description="the cookie that is the session; else `fields.token` is")
+    headers: dict[str, str] = Field(default={}, description="templates; `{{token}}` is the cookie's value or the token")
+
+    def shown(self) -> dict[str, str]:
+        """The headers of a request, as templates: as they are given, else the cookie or a bearer token."""
+        usual = {"cookie": self.cookie + "={{token}}"} if self.cookie else {"authorization": "Bearer {{token}}"}
+        return self.headers or usual
 
 
 class Tenant(Part):
@@ -252,6 +229,9 @@ class Profile(Part):
     schedule: Schedule | None = None
     client_address: ClientAddress | None = None
     headers: dict[str, str] = Field(default={}, description="sent with every request; `credential:NAME` for a secret")
+    edge: Edge | None = None
+    session: Session = Session()
+    cron: Cron | None = None
     routes: dict[str, str] = {}
     pages: dict[str, Page] = {}
     redirects: list[Redirect] = []
@@ -283,7 +263,6 @@ class Profile(Part):
     contacts: dict[str, str] = Field(default={}, description="whom to turn to about a provider: address or words")
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
-    optional_credentials: list[str] = []
     shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
     app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
     app_defects: list[str] = Field(default=[], description="command that lists the defects of `app`, and holds one")
@@ -304,6 +283,8 @@ class Profile(Part):
         for name, indicator in self.indicators.items():
             if indicator.objective not in self.objectives:
                 raise ValueError(f"indicators.{name} names the objective {indicator.objective!r}, which does not exist")
+            if "%(window)s" in indicator.sql and self.objectives[indicator.objective].window is None:
+                raise ValueError(f"indicators.{name} asks for the window of objectives.{indicator.objective}: add one")
         for name, provider in self.providers.items():
             if provider.quota is not None and self.schedule is None:
                 raise ValueError(
@@ -322,5 +303,10 @@ class Profile(Part):
             names += [(f"providers.{n}.{k}", getattr(p, k)) for k in ("credential", "client_id", "client_secret")]
             names += [(f"providers.{n}.leftovers.{i}.credential", e.credential) for i, e in enumerate(p.leftovers)]
         names += [("journal.token", self.journal.token)] if self.journal else []
-        names += [(f"headers.{k}", v[11:]) for k, v in self.headers.items() if v.startswith("credential:")]
+        names += [("cron.key", self.cron.key)] if self.cron else []
+        told = {"headers": self.headers}
+        for n, p in self.providers.items():
+            told |= {f"providers.{n}.headers": p.headers, f"providers.{n}.query": p.query}
+        for where, table in told.items():
+            names += [(f"{where}.{k}", v[11:]) for k, v in table.items() if v.startswith("credential:")]
         return names

@@ -49,7 +49,9 @@ class Provider(Part):
     client_id: str | None = None
     client_secret: str | None = None
     method: Literal["GET", "POST"] = "GET"
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, description="sent with each read; `credential:NAME` for a secret")
+    query: dict[str, str] = Field(default={}, description="parameters of each read; `credential:NAME` for a secret")
+    status: list[int] = Field(default=[200], description="answers of the probe that are good")
     deliveries: str | None = Field(default=None, description="path of the provider's own record of deliveries")
     endpoints: str | None = Field(default=None, description="path of the provider's list of webhook endpoints")
     status_page: str | None = None

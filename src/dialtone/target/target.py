@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
 from dialtone.objective import Objective
-from dialtone.target.model import Journal, Page, Profile, RateLimit, Webhook
+from dialtone.target.model import Cron, Indicator, Journal, Page, Profile, RateLimit, Webhook
 from dialtone.target.provider import Provider, Tool
 from dialtone.verdict import Effect, Misdeclared, Unarmed
 
@@ -25,6 +26,8 @@ class Target:
     credentials: Mapping[str, str]
     fenced: tuple[str, ...] = ()
     source: Path | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Entries that were left out of the profile, each with the variable of the environment that is not set."""
 
     def __repr__(self) -> str:
         return f"Target({self.name}, {self.profile.base_url})"
@@ -51,8 +54,16 @@ class Target:
             return self.credentials[name]
         variable = self.profile.credentials.get(name)
         if variable:
-            raise Unarmed(f"{variable} is not set")
-        raise Unarmed(f"the profile has no credential {name!r}")
+            raise Unarmed(f"{variable}{_UNSET}")
+        raise Unarmed(f"{_LACKING}credentials.{name}")
+
+    def headers(self, named: Mapping[str, str]) -> dict[str, str]:
+        """Headers (or parameters) of the profile, `credential:NAME` put in; raises Unarmed where one is missing."""
+        return {k: self.secret(v[11:]) if v.startswith("credential:") else v for k, v in named.items()}
+
+    def url(self, where: str) -> str:
+        """The address of a route, which may be a whole URL already."""
+        return urljoin(self.profile.base_url.rstrip("/") + "/", where)
 
     def route(self, name: str) -> str:
         """The path of a named route."""
@@ -83,6 +94,12 @@ class Target:
         found: Page = self._entry("pages", self.profile.pages, name)
         return found
 
+    @property
+    def home(self) -> Page:
+        """The page `home`, or the first one where none has that name."""
+        pages = self.profile.pages
+        return self.page("home") if "home" in pages or not pages else next(iter(pages.values()))
+
     def webhook(self, name: str) -> Webhook:
         """A named webhook."""
         found: Webhook = self._entry("webhooks", self.profile.webhooks, name)
@@ -108,27 +125,39 @@ class Target:
         found: RateLimit = self._entry("rate_limits", self.profile.rate_limits, name)
         return found
 
+    def indicator(self, name: str) -> Indicator:
+        """A named indicator."""
+        found: Indicator = self._entry("indicators", self.profile.indicators, name)
+        return found
+
     def objective(self, name: str) -> Objective:
         """A named objective."""
         return self._entry("objectives", self.profile.objectives, name).objective(name)
 
     def _entry(self, table: str, entries: Mapping[str, T], name: str) -> T:
         if name not in entries:
-            raise Unarmed(f"the profile has no {table}.{name}")
+            variable = self.absent.get(f"{table}.{name}")
+            if variable:
+                raise Unarmed(f"{table}.{name} needs {variable}, which is not set")
+            raise Unarmed(f"{_LACKING}{table}.{name}")
         return entries[name]
 
     def lacks(self, needs: Iterable[str]) -> list[str]:
-        """What is missing of `needs` (`routes.health`, `credentials.x`, `webhooks.x`, `database`, `journal`, …)."""
-        missing = []
+        """What is missing of `needs`, in words, none if nothing is.
+
+        A need is a table or an entry of one (`database`, `routes.health`, `credentials.x`), or a key of an entry
+        (`webhooks.x.genuine`), and stands for all that it takes: credentials, and what templates and effects ask for.
+        """
+        missing: list[str] = []
         for need in needs:
             try:
                 self._require(need)
             except Unarmed as reason:
                 missing.append(str(reason))
-        return missing
+        return _joined(dict.fromkeys(missing))
 
     def _require(self, need: str) -> None:
-        table, _, name = need.partition(".")
+        table, name, key = [*need.split(".", 2), "", ""][:3]
         if table == "credentials":
             self.secret(name)
             return
@@ -138,17 +167,47 @@ class Target:
             raise Misdeclared(f"the check needs {need}: no profile has {table!r}{meant}")
         entries = getattr(self.profile, table)
         entry = self._entry(table, entries, name) if name else entries
-        if not entry:
-            raise Unarmed(f"the profile has no {need}")
+        if entry is None or entry in ([], {}, "") or (key and not getattr(entry, key, None)):
+            raise Unarmed(f"{_LACKING}{need}")
         if table in ("database", "repair_database"):
             self.secret(entry)
         elif isinstance(entry, Tool):
             self.secret(entry.credential) if entry.credential else None
         elif isinstance(entry, Journal):
             self.secret(entry.token)
+        elif isinstance(entry, Cron):
+            self.secret(entry.key)
         elif isinstance(entry, Webhook):
             self.secret(entry.key)
+            self._require_for(entry, key)
         elif isinstance(entry, Provider):
-            for key in (entry.credential, entry.client_id, entry.client_secret):
-                if key:
-                    self.secret(key)
+            self.headers({**entry.headers, **entry.query})
+            for credential in (entry.credential, entry.client_id, entry.client_secret):
+                if credential:
+                    self.secret(credential)
+
+    def _require_for(self, webhook: Webhook, key: str) -> None:
+        """What a template or the effects of a webhook take: a tenant, the database, the journal."""
+        if "{{tenant." in str(getattr(webhook, key, "")):
+            self._require("tenant")
+            self._require("database")
+        for effect in webhook.effects if key == "effects" else ():
+            if not effect.route:
+                self._require("database" if effect.sql else "journal")
+
+
+_LACKING, _UNSET = "the profile has no ", " is not set"
+
+
+def _joined(reasons: Iterable[str]) -> list[str]:
+    """Reasons of one form as one: `the profile has no a, b and c`."""
+    told = list(reasons)
+    lacking = [r.removeprefix(_LACKING) for r in told if r.startswith(_LACKING)]
+    unset = [r.removesuffix(_UNSET) for r in told if r.endswith(_UNSET) and " " not in r.removesuffix(_UNSET)]
+    found = [f"{_LACKING}{_listed(lacking)}"] if lacking else []
+    found += [f"{_listed(unset)}{_UNSET if len(unset) == 1 else ' are not set'}"] if unset else []
+    return found + [r for r in told if not r.startswith(_LACKING) and r.removesuffix(_UNSET) not in unset]
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
