@@ -59,9 +59,16 @@ def needs_of(item: pytest.Item, meta: Meta) -> list[str]:
     return [need.format_map(spec.params) if spec and "{" in need else need for need in meta.needs]
 
 
+def cases_of(item: pytest.Item) -> list[str]:
+    """The entries of the profile that the case of an `@each` is about (`webhooks.stripe`)."""
+    spec = getattr(item, "callspec", None)
+    return [f"{m.args[0]}.{spec.params[m.args[1]]}" for m in item.iter_markers("dialtone_each") if spec]
+
+
 def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
     """How often a check reads which provider: those that it needs."""
-    named = {need.split(".")[1] for need in needs_of(item, meta) if need.startswith("providers.")}
+    needs = [*needs_of(item, meta), *cases_of(item)]
+    named = {need.split(".")[1] for need in needs if need.startswith("providers.")}
     return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
 
@@ -332,7 +339,7 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "severity": str(meta.severity),
         "effect": str(meta.effect),
         "runbook": meta.runbook,
-        "needs": needs_of(item, meta),
+        "needs": list(dict.fromkeys([*needs_of(item, meta), *cases_of(item)])),
         "reads": reads_of(item, meta),
         "objective": meta.objective,
         "experiment": meta.experiment,
