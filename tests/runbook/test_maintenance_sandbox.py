@@ -14,6 +14,7 @@ psycopg = pytest.importorskip("psycopg")
 from dialtone.runbook.actions_record import Record  # noqa: E402
 from dialtone.runbook.maintenance import PERIODS, tasks  # noqa: E402
 from dialtone.runbook.maintenance_run import Done, Round, State  # noqa: E402
+from dialtone.sandbox import postgres  # noqa: E402
 
 TASKS = tasks(ROOT / "checks")
 DAY = 86_400.0
@@ -73,7 +74,27 @@ def test_a_dump_is_restored_and_the_scratch_database_dropped(place: Place, at: C
     assert place.sql("SELECT datname FROM pg_database WHERE datname LIKE 'dialtone_restore%%'") == []
 
 
-def test_a_restore_that_does_not_come_back_whole_is_told(place: Place, at: Callable[..., Done]) -> None:
+def test_rows_that_do_not_come_back_are_told(
+    place: Place, at: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump without the rows of one table restores well and is no backup."""
+    real = postgres.program
+
+    def program(name: str) -> Path:
+        if name != "pg_dump":
+            return real(name)
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\nexec {real(name)} "$@" --exclude-table-data=public.calls\n')
+        script.chmod(0o700)
+        return script
+
+    monkeypatch.setattr("dialtone.sandbox.restore.program", program)
+    done = at("try-recovery", yes=True)
+    assert done.state is State.FAILED
+    assert str(done.steps[0].came).startswith("of public.calls 0 rows came back instead of ")
+
+
+def test_a_dump_that_breaks_off_is_told(place: Place, at: Callable[..., Done]) -> None:
     """The dump's role may not see every row: it says so instead of saying yes."""
     place.sql("CREATE TABLE hidden (n int)")
     try:
