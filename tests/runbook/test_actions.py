@@ -319,7 +319,8 @@ def test_mistakes_on_the_command_line(
         (["do", "promote", *config], "dialtone sandbox up"),
         (["do", "promote", *config, "--target", "nowhere"], "no target 'nowhere'"),
         (["do", "promote", "--config", str(tmp_path / "none.toml")], "no such file"),
-        (["maintenance", "weekly", *config, "--only", "monthly-thing"], "no weekly task 'monthly-thing'"),
+        (["maintenance", "yearly", *config], "'yearly' is neither a period nor a task; there are weekly, monthly"),
+        (["maintenance", "weekly", "monthly", *config], "'weekly' is neither"),
     ):
         assert main(words) == 4
         assert said in capsys.readouterr().err

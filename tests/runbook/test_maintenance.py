@@ -18,6 +18,7 @@ from dialtone.runbook.maintenance_report import report, write
 from dialtone.runbook.maintenance_run import Done, Round, State
 from dialtone.runbook.maintenance_work import Work
 from dialtone.target import Target, load
+from dialtone.verdict import Verdict
 
 PROFILE = """
 [target.here]
@@ -153,9 +154,31 @@ def test_response_times_are_compared_with_last_month(target: Target, tmp_path: P
         (tmp_path / "verdicts.json").write_text(json.dumps({"target": of, "checks": checks}))
         return Round(target, tmp_path, clock=lambda: 1_800_000_000 + day * DAY).run([compare])[0]
 
-    assert run(0, 100).notes == ["p95: 100 ms", "nothing is kept of last month: there is nothing to compare with"]
+    assert run(0, 100).notes == ["p95: 100 ms", "nothing is known of last month: there is nothing to compare with"]
     assert run(1, 300).state is State.DONE
     assert run(30, 140).notes == ["p95: 140 ms, -53 % since last month"]
     assert run(60, 200).attentions == ["p95 takes 200 ms, a month ago 140 ms"]
     other = run(61, 200, of="elsewhere")
     assert (other.state, "run the checks on it first" in other.reason) == (State.FAILED, True)
+
+
+def test_a_history_of_runs_is_better(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample of a month against every sample of the month before, where runs have a history."""
+    pytest.importorskip("hdrh")
+    from dialtone.history import Result, Run, Store, latency
+
+    now, place = 1_800_000_000.0, tmp_path / "history.db"
+    store = Store.open(place, clock=lambda: now)
+    for days, milliseconds in ((40, 100), (50, 100), (3, 300), (10, 300)):
+        at = now - days * DAY
+        histogram = latency.encode([milliseconds * 1_000_000] * 20)
+        result = Result("p95", at, Verdict.OK, samples=20, latency=histogram)
+        store.add(Run(f"run-{days}", "here", at, at), [result])
+    store.close()
+    monkeypatch.setenv("DIALTONE_HISTORY", str(place))
+    done = Round(target, tmp_path, clock=lambda: now).run([tasks(ROOT / "checks")["compare-performance"]])[0]
+    assert done.notes == ["p95: 300 ms, +200 % since last month"]
+    assert done.attentions == ["p95 takes 300 ms, a month ago 100 ms"]
+    place.write_text("no history")
+    broken = Round(target, tmp_path, clock=lambda: now).run([tasks(ROOT / "checks")["compare-performance"]])[0]
+    assert (broken.state, broken.reason.startswith("the history cannot be read")) == (State.FAILED, True)

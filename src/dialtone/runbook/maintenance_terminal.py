@@ -12,7 +12,7 @@ from dialtone.runbook.actions_record import Record, RecordError, operator
 from dialtone.runbook.actions_run import NotPossible
 from dialtone.runbook.actions_terminal import confirm
 from dialtone.runbook.items import ItemsError
-from dialtone.runbook.maintenance import Task, tasks
+from dialtone.runbook.maintenance import PERIODS, Task, tasks
 from dialtone.runbook.maintenance_report import report, write
 from dialtone.runbook.maintenance_run import Done, Round, State
 from dialtone.runbook.opened import NotOpened, items_folder, opened
@@ -31,7 +31,10 @@ _MARKS = {
 def maintain(args: argparse.Namespace) -> int:
     """The command; its exit code."""
     try:
-        wanted = _wanted(args)
+        known = tasks(items_folder(args.config, args.items))
+        if not args.what:
+            return _list(known, as_json=args.json)
+        wanted = _wanted(args.what, known)
         with opened(args.config, args.target, start=True) as target:
             return _round(target, wanted, args)
     except (NotPossible, NotOpened, ItemsError, ProfileError, RecordError) as wrong:
@@ -39,12 +42,27 @@ def maintain(args: argparse.Namespace) -> int:
         return 4
 
 
-def _wanted(args: argparse.Namespace) -> list[Task]:
-    known = [task for task in tasks(items_folder(args.config, args.items)).values() if task.every == args.period]
-    if unknown := sorted(set(args.only) - {task.name for task in known}):
-        names = ", ".join(task.name for task in known) or "none"
-        raise NotPossible(f"there is no {args.period} task {unknown[0]!r}; there are {names}")
-    return [task for task in known if not args.only or task.name in args.only]
+def _wanted(words: list[str], known: dict[str, Task]) -> list[Task]:
+    """The tasks of a period, or the named ones."""
+    if len(words) == 1 and words[0] in PERIODS:
+        return [task for task in known.values() if task.every == words[0]]
+    if unknown := [word for word in words if word not in known]:
+        names = ", ".join((*PERIODS, *known))
+        raise NotPossible(f"{unknown[0]!r} is neither a period nor a task; there are {names}")
+    return [known[word] for word in words]
+
+
+def _list(known: dict[str, Task], *, as_json: bool) -> int:
+    if as_json:
+        told = [{"name": t.name, "every": t.every, "runbook": t.runbook, "does": t.summary} for t in known.values()]
+        print(json.dumps(told))
+        return 0
+    for period in PERIODS:
+        print(period)
+        for task in known.values():
+            if task.every == period:
+                print(f"    {task.name:<24}{task.summary}")
+    return 0
 
 
 def _round(target: Target, wanted: list[Task], args: argparse.Namespace) -> int:
@@ -60,11 +78,11 @@ def _round(target: Target, wanted: list[Task], args: argparse.Namespace) -> int:
             )
     else:
         done = Round(target, args.build, online=args.online).run(wanted, tell)
-    at, period = time.time(), args.period
+    at, period = time.time(), args.what[0] if args.what[0] in PERIODS else "partial"
     text = report(target.name, period, done, at, target.profile.runbook)
-    path = write(args.build, target.name, f"{period}-part" if args.only else period, text, at)
+    path = write(args.build, target.name, period, text, at)
     if args.json:
-        told = {"target": target.name, "period": args.period, "report": str(path), "tasks": [d.as_json() for d in done]}
+        told = {"target": target.name, "period": period, "report": str(path), "tasks": [d.as_json() for d in done]}
         print(json.dumps(told, ensure_ascii=False, indent=1))
     else:
         print(_told(done, path))

@@ -11,6 +11,7 @@ from typing import Any
 from dialtone.probes.status_page import StatusPages
 from dialtone.runbook.actions_access import Access
 from dialtone.runbook.actions_plan import Plan
+from dialtone.runbook.maintenance_history import Months, months
 from dialtone.runbook.maintenance_kept import Kept, Seen
 from dialtone.runbook.maintenance_packages import Review, review
 from dialtone.runbook.maintenance_restore import Restore
@@ -86,6 +87,10 @@ class Work(Plan):
         """The installed packages against those that the project pins in `constraints.txt`, beside the profile."""
         source = self.target.source
         return review((source.parent if source else Path()) / "constraints.txt", online=self._online)
+
+    def months(self) -> dict[str, Months]:
+        """Response times of the last month and the one before, from the history of runs; empty without one."""
+        return months(self.target, self.clock())
 
     def verdicts(self) -> list[dict[str, Any]]:
         """The checks of the last run on this target, from `verdicts.json`. Raises ValueError when there is none."""
