@@ -195,4 +195,4 @@ def acts(cls: type[Mechanism], phase: str) -> bool:
 
 def parameters(cls: type[Mechanism]) -> list[dataclasses.Field[Any]]:
     """The parameters of a mechanism."""
-    return list(dataclasses.fields(cls))  # type: ignore[arg-type] # every registered one is a dataclass
+    return [p for p in dataclasses.fields(cls) if p.init]  # type: ignore[arg-type] # every registered one is a dataclass

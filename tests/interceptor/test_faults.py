@@ -1,0 +1,501 @@
+"""Every mechanism on the wire, with both sides of its tolerance."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, rest
+
+from dialtone.interceptor.mechanism import mechanisms
+from dialtone.interceptor.plan import parse
+
+HEAD = ANSWER[: -len(BODY)]
+COVERED: set[str] = set()
+SLACK = 0.15
+"""Seconds that a busy machine may add; what a fault adds is bounded below exactly."""
+
+
+def wire(name: str) -> Callable[[Any], Any]:
+    """Marks the test that shows a mechanism on the wire."""
+    COVERED.add(name)
+    return pytest.mark.filterwarnings("default")
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that something takes, and what it gives."""
+    begin = time.perf_counter()
+    got = work()
+    return time.perf_counter() - begin, got
+
+
+def test_every_mechanism_is_shown_on_the_wire() -> None:
+    """A new one needs a test here."""
+    assert set(mechanisms()) == COVERED
+
+
+@wire("latency")
+def test_latency_is_neither_too_short_nor_too_long(proxy: Proxy) -> None:
+    """A fixed wait, and the answer as it was."""
+    proxy.put({"fault": "latency", "seconds": 0.2})
+    with proxy.connect() as sock:
+        for _ in range(3):
+            took, answer = timed(lambda: ask(sock))
+            assert 0.199 <= took <= 0.2 + SLACK
+            assert answer == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("fault", "least", "most"),
+    [
+        ({"seconds": 1.0, "jitter": 0.5}, 0.95, 1.05),
+        ({"seconds": 1.0, "jitter": 0.2, "distribution": "normal"}, 0.95, 1.05),
+        ({"seconds": 1.0, "distribution": "exponential"}, 0.9, 1.1),
+        ({"seconds": 1.0, "distribution": "pareto"}, 1.7, 2.3),
+    ],
+)
+def test_latency_has_the_distribution_that_it_says(fault: dict[str, Any], least: float, most: float) -> None:
+    """The mean of 2,000 draws with a fixed seed; the Pareto law of shape 2 has a mean of twice its least."""
+    from dialtone.interceptor.board import Board
+
+    spec = parse({"faults": [{"fault": "latency", **fault}]})[0]
+    board = Board(lambda: 0.0)
+    [made] = board.put([spec])
+    draws = [spec.mechanism.draw(act) for _ in range(2_000) if (act := board.act(made, "h", None))]  # type: ignore[attr-defined]
+    assert least <= sum(draws) / len(draws) <= most
+    assert len(set(draws)) > 1_900
+
+
+@wire("reset")
+@pytest.mark.parametrize("after", [0, 50, len(HEAD) + 10])
+def test_reset_at_any_byte(proxy: Proxy, after: int) -> None:
+    """So many bytes, and then a RST, not a FIN; the upstream had its request."""
+    proxy.put({"fault": "reset", "after": after})
+    got = b""
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            while piece := sock.recv(65536):
+                got += piece
+    assert got == ANSWER[:after]
+    assert len(proxy.upstream.requests) == 1
+    assert proxy.lines("exchange")[-1]["end"] == "reset"
+
+
+@wire("refuse")
+def test_refused(proxy: Proxy) -> None:
+    """By its own listener ECONNREFUSED, by the shared one a RST; and open again afterwards."""
+    proxy.put({"fault": "refuse", "match": {"host": "api.test"}})
+    with pytest.raises(ConnectionRefusedError):
+        proxy.connect()
+    with proxy.connect("*") as sock, pytest.raises(ConnectionResetError):
+        sock.sendall(b"CONNECT api.test:443 HTTP/1.1\r\n\r\n")
+        while sock.recv(100):
+            pass
+    proxy.call(lambda: proxy.core.board.end())
+    proxy.settle()
+    with proxy.connect() as sock:
+        assert ask(sock) == ANSWER
+
+
+@wire("blackhole")
+def test_blackhole(proxy: Proxy) -> None:
+    """The connection is neither refused nor made; other hosts are not concerned; and open again afterwards."""
+    proxy.put({"fault": "blackhole", "match": {"host": "api.test"}})
+    took, _ = timed(lambda: pytest.raises(TimeoutError, proxy.connect, timeout=0.4))
+    assert 0.39 <= took <= 0.4 + SLACK
+    with proxy.connect("tcp.test") as sock:
+        sock.sendall(b"hi")
+        assert sock.recv(2) == b"hi"
+    proxy.call(lambda: proxy.core.board.end())
+    proxy.settle()
+    with proxy.connect() as sock:
+        assert ask(sock) == ANSWER
+
+
+@wire("stall")
+def test_stalled_handshake(proxy: Proxy) -> None:
+    """TCP stands, TLS does not come about; when the fault ends the connection does."""
+    proxy.put({"fault": "stall", "match": {"host": "api.test"}, "ttl": 0.5})
+    context = ssl.create_default_context(cadata=proxy.core.authority.pem.decode())
+    raw = proxy.connect()
+    took, _ = timed(lambda: pytest.raises(OSError, context.wrap_socket, raw, server_hostname="api.test"))
+    assert 0.3 <= took <= 0.5 + SLACK
+    raw.close()
+
+
+@wire("slow-accept")
+def test_slow_accept(proxy: Proxy) -> None:
+    """The first request of a connection waits, the second does not."""
+    proxy.put({"fault": "slow-accept", "seconds": 0.3, "match": {"host": "api.test"}})
+    begin = time.perf_counter()
+    with proxy.connect() as sock:
+        assert ask(sock) == ANSWER
+        assert 0.299 <= time.perf_counter() - begin <= 0.3 + SLACK
+        took, _ = timed(lambda: ask(sock))
+        assert took <= SLACK
+
+
+@wire("connection-limit")
+def test_connection_limit(proxy: Proxy) -> None:
+    """So many are served, one more is closed, and served when another has gone."""
+    proxy.put({"fault": "connection-limit", "most": 2, "match": {"host": "api.test"}})
+    first, second, third = proxy.connect(), proxy.connect(), proxy.connect()
+    assert ask(first) == ask(second) == ANSWER
+    assert third.recv(10) == b""
+    for sock in (first, second, third):
+        sock.close()
+    deadline = time.monotonic() + 5
+    while proxy.call(lambda: proxy.core.open.get("api.test", 0)) and time.monotonic() < deadline:
+        pass
+    with proxy.connect() as sock:
+        assert ask(sock) == ANSWER
+
+
+@wire("certificate")
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("expired", "expired"), ("wrong-host", "not valid for"), ("unknown-authority", "unable to get local issuer")],
+)
+def test_wrong_certificates(proxy: Proxy, wrong: str, told: str) -> None:
+    """A client that verifies says what is wrong; the right one is back afterwards."""
+    context = ssl.create_default_context(cadata=proxy.core.authority.pem.decode())
+    proxy.put({"fault": "certificate", "wrong": wrong, "match": {"host": "api.test"}})
+    with proxy.connect() as raw, pytest.raises(ssl.SSLCertVerificationError, match=told):
+        context.wrap_socket(raw, server_hostname="api.test")
+    proxy.call(lambda: proxy.core.board.end())
+    with context.wrap_socket(proxy.connect(), server_hostname="api.test") as sock:
+        assert ask(sock) == ANSWER
+
+
+@wire("hang")
+def test_hang_ends_with_its_fault(proxy: Proxy) -> None:
+    """No byte, no upstream, and the connection closes when the time-to-live is over."""
+    proxy.put({"fault": "hang", "ttl": 0.4})
+    with proxy.connect() as sock:
+        took, answer = timed(lambda: ask(sock))
+    assert answer == b""
+    assert 0.3 <= took <= 0.4 + SLACK
+    assert proxy.upstream.requests == []
+
+
+@wire("half-close")
+def test_half_close(proxy: Proxy) -> None:
+    """A FIN after so many bytes, while the other direction still takes bytes."""
+    proxy.put({"fault": "half-close", "after": 20})
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        assert rest(sock) == ANSWER[:20]
+        sock.sendall(b"still here")
+        sock.sendall(b"and here")
+
+
+@wire("truncate")
+def test_truncated(proxy: Proxy) -> None:
+    """A whole head, a part of the body, a FIN."""
+    proxy.put({"fault": "truncate", "after": 100})
+    with proxy.connect() as sock:
+        assert ask(sock) == HEAD + BODY[:100]
+
+
+@wire("freeze")
+def test_frozen(proxy: Proxy) -> None:
+    """So many bytes, then silence on an open connection."""
+    proxy.put({"fault": "freeze", "after": 30})
+    with proxy.connect(timeout=0.3) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        got = b""
+        with pytest.raises(TimeoutError):
+            while piece := sock.recv(100):
+                got += piece
+    assert got == ANSWER[:30]
+
+
+@wire("bandwidth")
+def test_bandwidth_within_five_percent(proxy: Proxy) -> None:
+    """20,000 bytes at 20,000 a second; what has come at any moment is never more than the rate allows."""
+    body = bytes(20_000)
+    proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + body
+    proxy.put({"fault": "bandwidth", "rate": 20_000})
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        begin, got = time.perf_counter(), 0
+        while got < 20_040:
+            got += len(sock.recv(65536))
+            assert got <= 20_000 * 1.05 * (time.perf_counter() - begin) + 600
+        took = time.perf_counter() - begin
+    assert 0.95 * 1.002 <= took <= 1.05 * 1.002 + SLACK
+
+
+@wire("slice")
+def test_sliced(proxy: Proxy) -> None:
+    """Pieces of a size with a gap: as many gaps as there have to be, and the bytes as they were."""
+    proxy.put({"fault": "slice", "size": 200, "gap": 0.05})
+    gaps = -(-len(HEAD) // 200) + -(-len(BODY) // 200) - 1
+    with proxy.connect() as sock:
+        took, answer = timed(lambda: ask(sock))
+    assert answer == ANSWER
+    assert gaps * 0.05 - 0.01 <= took <= gaps * 0.06 + SLACK
+
+
+@wire("corrupt")
+def test_corrupted(proxy: Proxy) -> None:
+    """About one byte in so many differs, by one bit; the same ones with the same seed, others with another."""
+    got = []
+    for seed in (1, 1, 2):
+        proxy.call(lambda: proxy.core.board.end())
+        proxy.put({"fault": "corrupt", "one_in": 16}, seed=seed)
+        with proxy.connect() as sock:
+            answer = ask(sock)
+        assert answer.startswith(HEAD)
+        got.append(answer[len(HEAD) :])
+    assert got[0] == got[1] != got[2]
+    changed = [a ^ b for a, b in zip(got[0], BODY, strict=True) if a != b]
+    assert 40 <= len(changed) <= 90
+    assert all(bits & (bits - 1) == 0 for bits in changed)
+
+
+@wire("duplicate-chunk")
+def test_a_piece_twice(proxy: Proxy) -> None:
+    """The first piece of the body comes twice and the connection ends."""
+    proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+    proxy.put({"fault": "duplicate-chunk"})
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        assert rest(sock).endswith(b"\r\n\r\nabcabc")
+
+
+@wire("wrong-length")
+@pytest.mark.parametrize("off", [-10, 10])
+def test_wrong_length(proxy: Proxy, off: int) -> None:
+    """The head lies, the body is whole, the connection ends."""
+    proxy.put({"fault": "wrong-length", "off": off})
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        answer = rest(sock)
+    assert b"Content-Length: %d\r\n" % (len(BODY) + off) in answer
+    assert answer.endswith(BODY)
+
+
+@wire("bad-gzip")
+def test_bad_gzip(proxy: Proxy) -> None:
+    """It says gzip, and gunzip says no."""
+    proxy.put({"fault": "bad-gzip"})
+    with proxy.connect() as sock:
+        head, _, body = ask(sock).partition(b"\r\n\r\n")
+    assert b"Content-Encoding: gzip" in head
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(body)
+
+
+@wire("endless")
+def test_endless(proxy: Proxy) -> None:
+    """Bytes come at about the rate as long as one reads, and the connection ends with the fault."""
+    proxy.put({"fault": "endless", "rate": 20_000, "ttl": 0.6})
+    with proxy.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        took, got = timed(lambda: rest(sock))
+    assert 0.5 <= took <= 0.6 + 2 * SLACK
+    assert 8_000 <= len(got) <= 16_000
+    assert proxy.upstream.requests == []
+
+
+@wire("status")
+def test_a_status_of_our_own(proxy: Proxy) -> None:
+    """Status, header and body; the connection goes on, and the upstream heard nothing."""
+    proxy.put(
+        {"fault": "status", "status": 503, "body": '{"e":1}', "headers": {"Request-Id": "req_1"}, "match": {"nth": 1}}
+    )
+    with proxy.connect() as sock:
+        answer = ask(sock, b"POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc")
+        assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nRequest-Id: req_1\r\n" in answer
+        assert answer.endswith(b'{"e":1}')
+        assert proxy.upstream.requests == []
+        assert ask(sock) == ANSWER
+
+
+@wire("rate-limit")
+@pytest.mark.parametrize("form", ["none", "seconds", "date", "past", "words"])
+def test_rate_limited(proxy: Proxy, form: str) -> None:
+    """429, with a Retry-After of each form."""
+    proxy.put({"fault": "rate-limit", "retry_after": 30, "form": form})
+    with proxy.connect() as sock:
+        answer = ask(sock)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    told = next((ln[13:].decode() for ln in answer.split(b"\r\n") if ln.lower().startswith(b"retry-after: ")), None)
+    assert (told is None) == (form == "none")
+    if form in ("date", "past"):
+        left = parsedate_to_datetime(told or "").timestamp() - time.time()
+        assert 28 <= left <= 31 if form == "date" else -3601 <= left <= -3599
+    elif told:
+        assert told == {"seconds": "30", "words": "soon"}[form]
+
+
+@wire("html")
+def test_a_page_instead_of_data(proxy: Proxy) -> None:
+    """200, text/html, and no JSON."""
+    proxy.put({"fault": "html"})
+    with proxy.connect() as sock:
+        head, _, body = ask(sock).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert b"content-type: text/html" in head
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(body)
+
+
+@wire("redirect-loop")
+def test_redirected_to_where_one_is(proxy: Proxy) -> None:
+    """The Location is what was asked."""
+    proxy.put({"fault": "redirect-loop"})
+    with proxy.connect() as sock:
+        answer = ask(sock, b"GET /a/b?c=d HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 302 ")
+    assert b"location: /a/b?c=d\r\n" in answer
+
+
+@wire("content-type")
+def test_wrong_content_type(proxy: Proxy) -> None:
+    """Only that header differs."""
+    proxy.put({"fault": "content-type", "value": "text/plain"})
+    with proxy.connect() as sock:
+        assert ask(sock) == ANSWER.replace(b"application/json", b"text/plain")
+
+
+@wire("header-flood")
+def test_header_flood(proxy: Proxy) -> None:
+    """So many headers more, and the body as it was."""
+    proxy.put({"fault": "header-flood", "count": 300, "size": 50})
+    with proxy.connect() as sock:
+        head, _, body = ask(sock).partition(b"\r\n\r\n")
+    assert head.count(b"\r\nx-flood-") == 300
+    assert len(head) > 300 * 50
+    assert body == BODY
+
+
+@wire("stale")
+def test_stale(proxy: Proxy) -> None:
+    """The first answer again, with an age; the upstream was asked all the same."""
+    proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % len(proxy.upstream.requests)
+    proxy.put({"fault": "stale", "age": 60})
+    with proxy.connect() as sock:
+        answers = [ask(sock) for _ in range(3)]
+    assert [a[-1:] for a in answers] == [b"1", b"1", b"1"]
+    assert [b"Age: 60" in a for a in answers] == [False, True, True]
+    assert len(proxy.upstream.requests) == 3
+
+
+@wire("mixed-up")
+def test_the_answer_of_another(proxy: Proxy) -> None:
+    """Each gets the one before; the first its own."""
+    proxy.upstream.say = lambda r: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + r[4:6]
+    proxy.put({"fault": "mixed-up"})
+    with proxy.connect() as sock:
+        got = [ask(sock, b"GET /%d HTTP/1.1\r\nHost: api.test\r\n\r\n" % n)[-2:] for n in range(4)]
+    assert got == [b"/0", b"/0", b"/1", b"/2"]
+
+
+@wire("in-doubt")
+@pytest.mark.parametrize("then", ["reset", "close", "timeout", "502"])
+def test_in_doubt(proxy: Proxy, then: str) -> None:
+    """The upstream has the request and has answered; the client sees a failure of each kind."""
+    answered = []
+    proxy.upstream.say = lambda _: answered.append(1) or ANSWER  # type: ignore[func-returns-value]
+    proxy.put({"fault": "in-doubt", "then": then, "ttl": 0.5})
+    request = b"POST /v1/charges HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc"
+    with proxy.connect() as sock:
+        if then == "reset":
+            with pytest.raises(ConnectionResetError):
+                ask(sock, request)
+        else:
+            took, answer = timed(lambda: ask(sock, request))
+            assert answer.startswith(b"HTTP/1.1 502 ") if then == "502" else answer == b""
+            assert 0.3 <= took <= 0.5 + SLACK if then == "timeout" else took <= SLACK
+    assert answered == [1]
+    assert proxy.upstream.requests == [request]
+    assert proxy.lines("exchange")[-1]["upstream_status"] == 200
+
+
+def test_faults_act_together_in_the_order_of_the_plan(proxy: Proxy) -> None:
+    """A wait, an answer of ours, cut off in the middle."""
+    proxy.put(
+        {"fault": "latency", "seconds": 0.2},
+        {"fault": "status", "status": 500, "body": "0123456789"},
+        {"fault": "truncate", "after": 4},
+    )
+    with proxy.connect() as sock:
+        took, answer = timed(lambda: ask(sock))
+    assert 0.199 <= took <= 0.2 + SLACK
+    assert answer.endswith(b"\r\n\r\n0123")
+
+
+@pytest.mark.parametrize("fault", [{"fault": "bandwidth", "rate": 1000}, {"fault": "slice", "size": 1, "gap": 1}])
+def test_the_end_of_a_fault_lets_the_rest_through_at_once(proxy: Proxy, fault: dict[str, Any]) -> None:
+    """Answers that are under way are whole."""
+    proxy.put({**fault, "ttl": 0.2})
+    with proxy.connect() as sock:
+        took, answer = timed(lambda: ask(sock))
+    assert answer == ANSWER
+    assert took <= 0.2 + SLACK
+
+
+@pytest.mark.parametrize(
+    ("fault", "end"),
+    [({"fault": "reset", "after": 3}, ConnectionResetError), ({"fault": "freeze", "after": 3}, TimeoutError)],
+)
+def test_byte_faults_on_plain_tcp(proxy: Proxy, fault: dict[str, Any], end: type[Exception]) -> None:
+    """What the upstream says is cut at a byte."""
+    proxy.put({**fault, "match": {"host": "tcp.test"}})
+    got = b""
+    with proxy.connect("tcp.test", timeout=0.5) as sock:
+        sock.sendall(b"SELECT 1")
+        with pytest.raises(end):
+            while piece := sock.recv(100):
+                got += piece
+    assert got == b"SEL"
+
+
+def test_latency_on_plain_tcp(proxy: Proxy) -> None:
+    """The first bytes wait."""
+    proxy.put({"fault": "latency", "seconds": 0.2, "match": {"host": "tcp.test"}})
+    with proxy.connect("tcp.test") as sock:
+        sock.sendall(b"hi")
+        took, got = timed(lambda: sock.recv(2))
+    assert got == b"hi"
+    assert 0.15 <= took <= 0.2 + SLACK
+
+
+def test_faults_act_through_tls(proxy: Proxy) -> None:
+    """A reset inside of TLS is a RST on the wire."""
+    proxy.put({"fault": "reset", "after": 40})
+    context = ssl.create_default_context(cadata=proxy.core.authority.pem.decode())
+    with context.wrap_socket(proxy.connect(), server_hostname="api.test") as sock:
+        with socket.socket(fileno=os.dup(sock.fileno())) as raw:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            raw.settimeout(5)
+            assert sock.recv(100) == ANSWER[:40]
+            with pytest.raises(ConnectionResetError):  # what TLS makes of it is up to the library
+                raw.recv(100)
+
+
+def test_a_client_that_gives_up_frees_its_fault(proxy: Proxy) -> None:
+    """Nothing is left of a connection whose client went away while it waited."""
+    proxy.put({"fault": "latency", "seconds": 20})
+    sock = proxy.connect()
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    deadline = time.monotonic() + 5
+    while not proxy.upstream.requests and time.monotonic() < deadline:
+        pass
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    sock.close()
+    while proxy.call(lambda: len(proxy.core.connections)) and time.monotonic() < deadline:
+        pass
+    assert proxy.call(lambda: len(proxy.core.connections)) == 0
