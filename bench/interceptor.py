@@ -113,7 +113,7 @@ class Bed:
         path.write_text(json.dumps(settings))
         command = [sys.executable, "-m", "dialtone.interceptor", str(path)]
         env = {"DIALTONE_INTERCEPTOR_TOKEN": TOKEN}
-        self.start(name, self.first, command, port, **env)
+        self.start(name, self.first, command, control, **env)
         return f"127.0.0.1:{port}", f"http://127.0.0.1:{control}"
 
     def wrk(self, url: str, connections: int, seconds: float) -> dict[str, float]:

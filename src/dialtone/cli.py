@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
 
     catalog.add_parser(commands)
     sandbox.add_parser(commands)
+    from dialtone.interceptor import commands as faults
+
+    faults.add_parser(commands)
     from dialtone.runbook import actions_command, coverage_command, maintenance_command
 
     actions_command.add_parser(commands)

@@ -130,6 +130,9 @@ def _spec(entry: Any, number: int, seed: int) -> Spec:
     problems: list[str] = []
     made = _build(cls, own, problems, "")
     parts: dict[str, Any] = {"id": f"{number}-{name}", "seed": seed, **rest}
+    match = parts.get("match", {})
+    if isinstance(match, Mapping) and "host" not in match and hasattr(made, "default_match"):
+        parts["match"] = {**made.default_match(), **match}
     for part, kind in (("match", Match), ("course", Course)):
         if part in parts:
             parts[part] = _build(kind, parts[part], problems, f"{part}.")

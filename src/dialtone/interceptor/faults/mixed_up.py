@@ -21,9 +21,7 @@ class MixedUp(Mechanism):
 
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Read this answer whole, give the one before."""
-        own: list[bytes] = []
-        async for piece in pieces:
-            own.append(piece)
+        own = [piece async for piece in pieces]
         given = self.before.pop() if self.before and not act.ended else own
         if sum(map(len, own)) < LARGEST:
             self.before[:] = [own]

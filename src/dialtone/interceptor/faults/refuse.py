@@ -10,7 +10,7 @@ from dialtone.interceptor.mechanism import Act, Cut, Mechanism, mechanism
 @mechanism("refuse")
 @dataclass(frozen=True, slots=True)
 class Refuse(Mechanism):
-    """Closes the host's own listener: connections are refused. On a shared one they are reset when the host is known."""
+    """Closes the host's own listener: connections are refused; on a shared one they are reset."""
 
     def listener(self) -> str | None:
         """Closed."""
