@@ -6,6 +6,8 @@ A refusal of that credential says nothing about the provider or the application:
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode, urljoin
 
 from dialtone.assertions import describe, refusal
@@ -76,6 +78,25 @@ def _judge_access(target: Target, provider: Provider, name: str, answer: Answer)
             f"{name} answered a web page where its API answers JSON: something stands in between"
             f" (a proxy, a portal), or providers.{name}.base_url is not its API"
         )
+
+
+@contextmanager
+def opened(target: Target, name: str, credential: str | None = None) -> Iterator[Callable[..., Answer]]:
+    """`send(method, path, content)` to a provider, with one token for all; with another credential if one is named.
+
+    Raises Refused or Undecided where no access token can be had.
+    """
+    provider = target.provider(name)
+    provider = provider.model_copy(update={"credential": credential}) if credential else provider
+    with _client(target, provider) as client:
+        headers = {**provider.headers, **_authority(target, provider, client, name)}
+
+        def send(method: str, where: str, content: bytes | None = None) -> Answer:
+            url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+            kind = {"content-type": "application/json"} if content else {}
+            return client.send(method, url, headers={**headers, **kind}, content=content)
+
+        yield send
 
 
 def access_token(target: Target, name: str) -> str:

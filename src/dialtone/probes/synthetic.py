@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+from dialtone.judging import running
 from dialtone.probes.database import Database, DatabaseFailure
+from dialtone.probes.leftovers import Outside, Swept
 from dialtone.target import Target
 from dialtone.template import made
 from dialtone.verdict import Unarmed
@@ -48,6 +50,7 @@ class Tenants:
         self._prefix = target.profile.marker
         self._random = Random(run.token)  # noqa: S311
         self._values = target.profile.values
+        self._outside = Outside(target, clock=clock)
         self._ready = False
 
     def prepare(self) -> None:
@@ -66,12 +69,27 @@ class Tenants:
             started = token.split("-")[0]
             if token == self._run.token or not started.isdigit() or self._clock() - int(started) < self._after:
                 continue
-            if self._db.hold("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": lock_number(token)}):
+            if self._claim(token):
                 for statement in self._spec.sweep:
                     self._db.write(statement, {"run": token, "marker": f"{self._prefix} {token}"})
-                self._db.hold("SELECT pg_advisory_unlock(%(lock)s)", {"lock": lock_number(token)})
+                self._release(token)
                 swept += 1
+        self._note(self._outside.sweep(self._claim, self._release))
         return swept
+
+    def _claim(self, token: str) -> bool:
+        """Take the lock of a run, if nobody holds it; its own it holds already."""
+        if token == self._run.token:
+            return False
+        return bool(self._db.hold("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": lock_number(token)}))
+
+    def _release(self, token: str) -> None:
+        self._db.hold("SELECT pg_advisory_unlock(%(lock)s)", {"lock": lock_number(token)})
+
+    def _note(self, swept: Swept) -> None:
+        """What could not be swept at a provider is told with the check that ran into it; it judges nothing."""
+        if swept.troubles:
+            running().notes["left at providers"] = "; ".join(swept.troubles)
 
     def create(self, **overrides: Any) -> dict[str, Any]:
         """Insert a tenant; returns its columns. Overrides replace the profile's `fields` (None is NULL)."""
@@ -90,6 +108,7 @@ class Tenants:
         """Remove whatever of this run is still there (rows that no tenant owns); at the end of the process."""
         if not self._ready:
             return
+        self._note(self._outside.clean(self._run.token))
         try:
             for statement in self._spec.sweep:
                 self._db.write(statement, {"run": self._run.token, "marker": self._run.marker})

@@ -8,7 +8,18 @@ from dialtone.standins.defects import Switches
 from dialtone.standins.standin import Routes
 from dialtone.standins.state import Bounded, Clock
 from dialtone.standins.stripe.billing import Billing
-from dialtone.standins.stripe.wire import error, integer, is_live, metadata, missing, new_id, no_such, parameters
+from dialtone.standins.stripe.wire import (
+    LIST_PARAMETERS,
+    error,
+    integer,
+    is_live,
+    metadata,
+    missing,
+    new_id,
+    no_such,
+    page,
+    parameters,
+)
 from dialtone.standins.wire import Answer, Refusal, Request, json_answer
 
 _DAY = 86_400
@@ -68,6 +79,15 @@ class Checkout:
         }
         self._sessions[name] = session
         return json_answer(200, session)
+
+    @routes("GET", "/v1/checkout/sessions")
+    def list_sessions(self, request: Request) -> Answer:
+        """Sessions, newest first (https://docs.stripe.com/api/checkout/sessions/list)."""
+        values = parameters(request, LIST_PARAMETERS | {"customer", "status"})
+        wanted = {name: values[name] for name in ("customer", "status") if name in values}
+        sessions = self._sessions.newest_first()
+        matching = [session for session in sessions if all(session[name] == value for name, value in wanted.items())]
+        return page(request.path, matching, values)
 
     @routes("GET", "/v1/checkout/sessions/{name}")
     def get_session(self, _request: Request, name: str) -> Answer:
