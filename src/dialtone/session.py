@@ -87,6 +87,7 @@ class Session:
         self.gatherer = reports.Gatherer()
         self.history = Keeping(self.environment, self.gatherer, self.started)
         self.diagnosis: dict[str, Any] | None = None
+        self.aftermath: Aftermath | None = None
 
     def collected(self, items: Sequence[pytest.Item]) -> None:
         """Remember the checks, refuse two with one id, and leave a catalogue where one is asked for."""
@@ -172,15 +173,17 @@ class Session:
     def _diagnose(self) -> None:
         if self.is_worker or not self.gatherer.entries or not self.environment.opened:
             return
-        aftermath = self._aftermath()
-        aftermath.clear()
-        if not self.config.option.no_diagnosis:
-            self.diagnosis = aftermath.diagnosed(self.gatherer.all(), list(self.gatherer.entries))
+        self.aftermath = self._aftermath()
+        if self.config.option.no_diagnosis:
+            self.aftermath.clear()
+        else:
+            self.diagnosis = self.aftermath.diagnosed(self.gatherer.all(), list(self.gatherer.entries))
 
     def _aftermath(self) -> Aftermath:
         from dialtone.runbook.after import Aftermath
 
-        return Aftermath(self.environment.target, self._verdicts, self.config.rootpath, self.started)
+        target, passing = self.environment.target, self.environment.passing
+        return Aftermath(target, self._verdicts, self.config.rootpath, self.started, passing=passing)
 
     @property
     def _verdicts(self) -> Path:
@@ -304,14 +307,12 @@ class Session:
             datetime.now(UTC),
             self.exit_code,
         )
-        if self.diagnosis:
+        if self.diagnosis and self.aftermath:
             document["diagnosis"] = self.diagnosis
-            pages = self.diagnosis["pages"]
-            texts = {section: (self.config.rootpath / path).read_text() for section, path in pages.items()}
-            reports.pages_to_allure(self.config, texts, self.started)
+            reports.pages_to_allure(self.config, self.aftermath.texts, self.started)
         reports.write_json(self._verdicts, document)
-        if self.exit_code == 0 and self.environment.opened and not self.config.option.no_diagnosis:
-            self._aftermath().keep(document, list(self.gatherer.entries), passing=self.environment.passing)
+        if self.exit_code == 0 and self.aftermath and not self.config.option.no_diagnosis:
+            self.aftermath.keep(document, list(self.gatherer.entries))
 
     def summarise(self, terminal: pytest.TerminalReporter) -> None:
         """Controller: the summary at the end of the run."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from dialtone.redact import secrets
-from dialtone.runbook.causes import is_red
 from dialtone.runbook.items import files
 
 LIMIT = 20.0
@@ -31,12 +30,9 @@ def diagnose(request: Mapping[str, Any], *, limit: float = LIMIT) -> dict[str, A
     """The diagnosis of the red checks in `request["checks"]`; see `child.py` for the other keys. Never raises."""
     from dialtone.runbook.diagnosis import concluded
 
-    entries = [entry for entry in request["checks"] if not entry["experiment"]]
-    red = sum(map(is_red, entries))
-    parts, missed = _asked({**request, "checks": entries, "limit": limit}, limit)
+    parts, missed = _asked({**request, "limit": limit}, limit)
     wrong = next((p["wrong"] for p in parts if "wrong" in p), None)
-    document = concluded(parts, entries, wrong or missed)
-    return {**document, "red": red}
+    return concluded(parts, request["checks"], wrong or missed)
 
 
 def facts(request: Mapping[str, Any], *, limit: float = LIMIT) -> dict[str, Any]:
