@@ -591,7 +591,10 @@ _CALLS = [
         "calls.not-bridged",
         "Calls are answered but never connected to the agent",
         "look at the call's commands at Telnyx and at the registration of the call at Retell",
-        seen=[When("call_is_bridged_to_the_agent"), When("synthetic_call", "not bridged")],
+        seen=[
+            When("call_is_bridged_to_the_agent"),
+            When("synthetic_call", "not bridged|agent was not asked|not answered"),
+        ],
         contact="retell",
     ),
     Cause(

@@ -204,7 +204,7 @@ def test_a_look_that_fails_takes_nothing_with_it(red: Suite, look: str, lack: st
 
 def test_declarations_that_cannot_be_read(red: Suite) -> None:
     """A file with an error is told of; the verdicts stand."""
-    (red.pytester.path / "causes.py").write_text("CAUSES = [1 / 0]\n")
+    (red.pytester.path / "causes.py").write_text("import dialtone.runbook\nCAUSES = [1 / 0]\n")
     result = red.run()
     assert result.ret == 1
     assert red.document["diagnosis"]["cause"] is None
@@ -232,3 +232,13 @@ def rows(db):
     assert found["odd"]["lacks"][0].startswith("the look itself failed: Misdeclared: a look may ask for ask, began, ")
     assert found["sentry"]["lacks"] == ["the profile has no providers.sentry"]
     assert found["rows"]["lacks"] == ["the profile has no database"]
+
+
+def test_causes_are_named_without_a_target(red: Suite) -> None:
+    """What is red names causes by itself, even where nothing can be looked at: here because the looks are broken."""
+    (red.pytester.path / "diagnosis.py").write_text("from dialtone.runbook import look\n1 / 0\n")
+    assert red.run().ret == 1
+    found = red.document["diagnosis"]
+    assert found["cause"]["id"] == "application.page-fails"
+    assert found["looks"] == {}
+    assert "ZeroDivisionError" in found["lacks"][0]

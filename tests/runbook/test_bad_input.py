@@ -85,9 +85,8 @@ def test_a_database_without_pg_stat_statements_and_without_tables(place: Place) 
     """What is not there is named with what to do; an empty database has no rows to show."""
     with another(place, database="bare") as target:
         statements, log, schema = (seen(target, name) for name in ("slow_statements", "webhook_log", "schema"))
-    remedy = "create it, or correct the profile (pg_stat_statements is an extension: CREATE EXTENSION)"
-    assert statements["lacks"] == [f"there is no table pg_stat_statements (42P01): {remedy}"]
-    assert log["lacks"] == [f"there is no table webhook_events (42P01): {remedy}"]
+    assert "CREATE EXTENSION pg_stat_statements" in statements["lacks"][0]
+    assert log["lacks"][0].startswith("there is no table webhook_events (42P01): mend the profile's SQL")
     assert (schema["rows"], schema["lacks"]) == ([], [])
 
 
@@ -107,7 +106,8 @@ def test_a_provider_that_turns_the_prober_away(place: Place, status: int) -> Non
     with place.fault(provider="stripe", path="/v1/balance", status=status, ttl=30):
         found = seen(target_of(place), "providers_answer")
     row = next(row for row in found["rows"] if row["provider"] == "stripe")
-    assert row["answer"] == f"stripe answered {status} to the prober's own credential"
+    assert row["answer"].startswith(f"stripe answered {status}")
+    assert row["ms"] is None
     assert found["suspects"] == []
 
 

@@ -54,6 +54,7 @@ def test_everything_as_claimed() -> None:
         "seconds": 3.0,
         "cause": "",
         "diagnosed": "",
+        "by_checks": "",
     }
     assert [entry["expected"] for entry in outcome.document["defects"][1:]] == [
         ["test_connections"],
@@ -177,13 +178,13 @@ def test_round_that_failed_is_judged_no_further() -> None:
 def test_causes_are_compared() -> None:
     """A cause is named when the diagnosis says exactly it; without a name or a diagnosis it is missed."""
     entries = [
-        {"id": "a", "what": "a", "cause": "x.a", "diagnosed": "x.a"},
-        {"id": "b", "what": "b", "cause": "x.b", "diagnosed": "x.a"},
-        {"id": "c", "what": "c", "cause": "x.c", "diagnosed": ""},
-        {"id": "d", "what": "d", "cause": "", "diagnosed": ""},
+        {"id": "a", "what": "a", "cause": "x.a", "diagnosed": "x.a", "by_checks": "x.a"},
+        {"id": "b", "what": "b", "cause": "x.b", "diagnosed": "x.a", "by_checks": ""},
+        {"id": "c", "what": "c", "cause": "x.c", "diagnosed": "", "by_checks": ""},
+        {"id": "d", "what": "d", "cause": "", "diagnosed": "", "by_checks": ""},
     ]
     found = compared(entries)
-    assert (found["named"], found["of"], found["share"]) == (1, 4, 25.0)
+    assert (found["named"], found["of"], found["share"], found["by_checks"]) == (1, 4, 25.0, 1)
     assert [(m["id"], m["cause"], m["said"]) for m in found["missed"]] == [
         ("b", "x.b", "x.a"),
         ("c", "x.c", ""),

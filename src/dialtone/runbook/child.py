@@ -22,11 +22,13 @@ def main() -> int:
     """Look, and tell of it. The exit code is 0, also when single looks failed."""
     request = json.load(sys.stdin)
     signal.setitimer(signal.ITIMER_REAL, float(request["limit"]) + 1)
-    from dialtone.runbook.diagnosis import facts_of, steps
+    from dialtone.runbook.diagnosis import facts_of, known, steps
     from dialtone.runbook.items import ItemsError
     from dialtone.target import ProfileError, load
 
     try:
+        if not request.get("facts"):
+            _tell(known(request))  # first what needs no target: what is red names most causes by itself
         target = load(Path(request["config"]), request["target"])
         if request.get("facts"):
             _tell({"facts": facts_of(target, [Path(folder) for folder in request["folders"]])})

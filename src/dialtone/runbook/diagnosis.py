@@ -26,8 +26,6 @@ from dialtone.template import TemplateError
 from dialtone.verdict import Judged, Misdeclared, Unarmed
 
 _REMEDIES = {
-    DatabaseTrouble.DENIED: "grant the prober's role the right to read it (pg_monitor for statistics)",
-    DatabaseTrouble.MISSING: "create it, or correct the profile (pg_stat_statements is an extension: CREATE EXTENSION)",
     DatabaseTrouble.REFUSED: "look at the prober's credential and the connections in use",
     DatabaseTrouble.TIMEOUT: "the database is slow or locked itself: look at it by hand",
     DatabaseTrouble.UNREACHABLE: "the database does not answer: look at its host",
@@ -103,14 +101,21 @@ def _failed(error: Exception) -> str:
     return f"the look itself failed: {type(error).__name__}{f': {error}' if own else ''} at {last}"
 
 
-def steps(target: Target, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parts of a diagnosis, as they are found: first what the causes know, then one part for each look."""
+def known(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The first part of a diagnosis: the causes that are declared, with the red checks that point to them."""
     entries: list[Entry] = request["checks"]
-    folders = [Path(folder) for folder in request["folders"]]
-    known, looks = cause_files.declared(folders), look_files.declared(folders)
+    declared = cause_files.declared([Path(folder) for folder in request["folders"]])
     sections = list(dict.fromkeys(e["runbook"] for e in entries if is_red(e)))
-    contacts = {name: contact(target, name) for name in {c.contact for c in known if c.contact}}
-    yield {"causes": [_plain(cause, entries) for cause in known], "contacts": contacts, "sections": sections}
+    return {"causes": [_plain(cause, entries) for cause in declared], "sections": sections}
+
+
+def steps(target: Target, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The other parts, as they are found: whom to turn to about what, then one for each look."""
+    entries: list[Entry] = request["checks"]
+    sections = list(dict.fromkeys(e["runbook"] for e in entries if is_red(e)))
+    names = (*target.profile.contacts, *target.profile.providers)
+    yield {"contacts": {name: contact(target, name) for name in names}}
+    looks = look_files.declared([Path(folder) for folder in request["folders"]])
     began = datetime.fromisoformat(request["began"])
     scene = Scene(target, entries, request.get("last_ok"), began, datetime.now(UTC))
     try:
@@ -144,7 +149,8 @@ def contact(target: Target, name: str) -> str:
 
 def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], missed: str | None) -> dict[str, Any]:
     """The diagnosis as a document, from the parts that arrived; `missed` says why there are no more."""
-    head: Mapping[str, Any] = next((p for p in parts if "causes" in p), {"causes": [], "contacts": {}, "sections": []})
+    head: Mapping[str, Any] = next((p for p in parts if "causes" in p), {"causes": [], "sections": []})
+    contacts: Mapping[str, str] = next((p["contacts"] for p in parts if "contacts" in p), {})
     looks = {p["look"]: {k: v for k, v in p.items() if k != "look"} for p in parts if "look" in p}
     seen: dict[str, list[str]] = {}
     strange = []
@@ -158,13 +164,15 @@ def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], miss
     causes = [
         Cause(c["id"], c["says"], c["first"], explains=c["explains"], contact=c["contact"]) for c in head["causes"]
     ]
-    found = candidates(causes, {c["id"]: c["signs"] for c in head["causes"]}, entries, seen)
+    signs = {c["id"]: c["signs"] for c in head["causes"]}
+    found, unseen = candidates(causes, signs, entries, seen), candidates(causes, signs, entries, {})
     red = [e["id"] for e in entries if is_red(e)]
     accounted = {check for c in found for check in c.checks}
     lacks = [*strange, *([missed] if missed else [])]
     return {
-        "cause": _told(found[0], head["contacts"], entries) if found and found[0].checks else None,
-        "candidates": [_told(c, head["contacts"], entries) for c in found[1:6]],
+        "cause": _told(found[0], contacts, entries) if found and found[0].checks else None,
+        "by_checks": unseen[0].id if unseen else None,  # what would be named without looking
+        "candidates": [_told(c, contacts, entries) for c in found[1:6]],
         "unexplained": [check for check in red if check not in accounted],
         "sections": list(head["sections"]),
         "looks": looks,

@@ -7,6 +7,7 @@ wants the items of one kind reads the files of a folder for them.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,8 +68,12 @@ def collect(folder: Path, kind: type[Kind]) -> dict[str, Kind]:
 
 
 def listed(folder: Path, constant: str) -> list[Any]:
-    """What stands in the lists of this name in the files of a folder, in the order of the files. Raises ItemsError."""
-    return [one for path in files(folder) for one in getattr(_module(path), constant, ())]
+    """What stands in the lists of this name in the files of a folder, in the order of the files. Raises ItemsError.
+
+    Files that do not write the name at the beginning of a line are not read: what is wrong with them is of no matter.
+    """
+    named = [path for path in files(folder) if re.search(rf"^{constant}\b", path.read_text(), re.MULTILINE)]
+    return [one for path in named for one in getattr(_module(path), constant, ())]
 
 
 def _name(path: Path) -> str:

@@ -209,7 +209,10 @@ def _defects(args: argparse.Namespace) -> int:
 
 def _told_of(found: Mapping[str, Any]) -> bool:
     """Print how many causes were named and which were not; whether they are enough."""
-    _tell(f"{found['named']} of {found['of']} causes named ({found['share']:.0f} %, {found['bound']} % are needed)")
+    _tell(
+        f"{found['named']} of {found['of']} causes named ({found['share']:.0f} %, {found['bound']} % are needed);"
+        f" {found['by_checks']} by what is red alone"
+    )
     for miss in found["missed"]:
         _tell(f"  {miss['id']}: is {miss['cause'] or 'without a name'}, diagnosed as {miss['said'] or 'nothing known'}")
     return bool(found["share"] >= found["bound"])

@@ -64,7 +64,8 @@ class Claims:
 class Round:
     """What one round of all checks showed. `failure` says why there is nothing to show.
 
-    `cause` is the likeliest cause by the diagnosis of what was red, if one was made.
+    `cause` is the likeliest cause by the diagnosis of what was red, if one was made; `by_checks` the one that it would
+    have named by what was red alone, without looking further.
     """
 
     red: tuple[str, ...] = ()
@@ -73,17 +74,19 @@ class Round:
     seconds: float = 0.0
     failure: str = ""
     cause: str = ""
+    by_checks: str = ""
 
     @classmethod
     def read(cls, verdicts: Mapping[str, Any], seconds: float) -> Round:
         """A round from the verdicts that the plugin writes."""
-        checks = verdicts["checks"]
+        checks, diagnosis = verdicts["checks"], verdicts.get("diagnosis") or {}
         return cls(
             red=tuple(sorted(c["id"] for c in checks if c["verdict"] in ("breach", "critical"))),
             broken=tuple(sorted(c["id"] for c in checks if c.get("kind") == "broken")),
             judged=sum(c["verdict"] in ("ok", "degraded", "breach", "critical") for c in checks),
             seconds=round(seconds, 1),
-            cause=((verdicts.get("diagnosis") or {}).get("cause") or {}).get("id", ""),
+            cause=(diagnosis.get("cause") or {}).get("id", ""),
+            by_checks=diagnosis.get("by_checks") or "",
         )
 
 
@@ -179,6 +182,7 @@ def evaluate(
                 "seconds": shown.seconds,
                 "cause": defect.cause,
                 "diagnosed": shown.cause,
+                "by_checks": shown.by_checks,
             }
         )
     never_red = _never_red(claims, rounds, complete=complete)
@@ -200,6 +204,7 @@ def compared(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "named": named,
         "of": len(entries),
+        "by_checks": sum(bool(e["cause"]) and e["by_checks"] == e["cause"] for e in entries),
         "share": round(100 * named / max(1, len(entries)), 1),
         "bound": NAMED,
         "missed": [{"id": e["id"], "what": e["what"], "cause": e["cause"], "said": e["diagnosed"]} for e in missed],
