@@ -173,7 +173,7 @@ def undo_promote(plan):
 def _deployments(plan):
     """Which deployment is live, and those that ever were, newest first."""
     live = plan.get("vercel", "project")["targets"]["production"]["id"]
-    known = [d for d in plan.get("vercel", "deployments")["deployments"] if d["readySubstate"] == "PROMOTED"]
+    known = [d for d in plan.get("vercel", "deployments")["deployments"] if d.get("readySubstate") == "PROMOTED"]
     if not known:
         raise ValueError("the project has no deployment that was ever live")
     return live, known

@@ -46,8 +46,8 @@ def check_database(work):
         work.attention("a transaction has been open for more than an hour: dialtone do end-long-queries")
     if health["wraparound"] > 50:
         work.attention(f"transaction ids are used up to {health['wraparound']:.0f} %: vacuum has to freeze them")
-    if broken := work.rows("broken_indexes"):
-        work.attention(f"{len(broken)} indexes are not valid: dialtone do create-index")
+    for row in work.rows("broken_indexes"):
+        work.attention(f"index {row['place']} is not valid: dialtone do create-index")
 
 
 @task(every="weekly", runbook="maintenance", needs=[*DATABASE, "statements.slow_statements"])

@@ -278,8 +278,12 @@ def test_from_the_command_line(
         ({"status": 429}, "stripe answered 429 to GET /v1/invoices"),
         ({"status": 200, "body": "<html>"}, "not JSON: text/plain, 6 bytes"),
         ({"status": 0}, "connection"),
+        (
+            {"status": 200, "body": {"data": [{}]}},
+            r"itself failed: KeyError at repairs\.py:\d+: an answer had another form",
+        ),
     ],
-    ids=["refused", "limited", "html", "cut"],
+    ids=["refused", "limited", "html", "cut", "another form"],
 )
 def test_a_provider_that_does_not_answer_is_told(
     place: Place, tmp_path: Path, fault: dict[str, Any], said: str

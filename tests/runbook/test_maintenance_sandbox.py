@@ -162,3 +162,41 @@ def test_refusals_are_reviewed(place: Place, at: Callable[..., Done]) -> None:
         assert len(found.attentions) == 1
     finally:
         place.sql("DELETE FROM request_counts WHERE kind = 'page' AND status = 401")
+
+
+def test_an_incident_of_a_provider_is_told(place: Place, at: Callable[..., Done]) -> None:
+    """By its status page, with its beginning; the others have none."""
+    with place.defects("status-page-incident"):
+        found = at("check-external-apis")
+    assert len(found.attentions) == 1
+    assert "telnyx" in found.attentions[0].lower()
+    assert "google: no incident" in found.notes
+
+
+def test_a_table_that_is_open_to_all_is_told(place: Place, at: Callable[..., Done]) -> None:
+    """A right that was granted to every role."""
+    assert at("audit-security").attentions == []
+    place.sql("GRANT SELECT ON consents TO PUBLIC")
+    try:
+        assert at("audit-security").attentions == ["every role may use the table consents"]
+    finally:
+        place.sql("REVOKE SELECT ON consents FROM PUBLIC")
+
+
+def test_a_broken_index_is_told(place: Place, at: Callable[..., Done]) -> None:
+    """What is wrong with the database names the action that mends it."""
+    with psycopg.connect(place.env["SANDBOX_DATABASE_URL"]) as holder:
+        holder.execute(
+            "INSERT INTO consents (phone_number, business_id, status)"
+            " SELECT '+2', id, 'opted_in' FROM businesses LIMIT 1"
+        )
+        with psycopg.connect(place.owner_url, autocommit=True) as session:
+            session.execute("SET lock_timeout = '100ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                session.execute("CREATE INDEX CONCURRENTLY consents_broken ON consents (source)")
+        holder.rollback()
+    try:
+        assert at("check-database").attentions == ["index consents_broken is not valid: dialtone do create-index"]
+    finally:
+        place.sql("DROP INDEX consents_broken")
+    assert at("check-database").attentions == []

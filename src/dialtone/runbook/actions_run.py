@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dialtone.probes.database import DatabaseFailure
@@ -114,6 +115,9 @@ class Doing:
             raise NotPossible(f"{self.action.name}: {wrong}") from None
         except DatabaseFailure as wrong:
             raise NotPossible(f"{self.action.name}: {wrong.reason}") from None
+        except Exception as wrong:  # noqa: BLE001 - its text may quote what was answered
+            about = f"{self.action.name} itself failed: {type(wrong).__name__} at {place_of(wrong)}"
+            raise NotPossible(f"{about}: an answer had another form than it expects, or it is wrong") from None
         return plan
 
     def _take(self, step: Step, access: Access, tell: Callable[[str], None]) -> Taken:
@@ -133,6 +137,14 @@ class Doing:
             sleep=self._sleep,
         )
         return len(found.steps)
+
+
+def place_of(wrong: BaseException) -> str:
+    """File and line where an error was raised."""
+    place = wrong.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    return f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
 
 
 def _only(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dialtone.probes.database import DatabaseFailure
 from dialtone.redact import secrets
 from dialtone.runbook.actions_access import Access
 from dialtone.runbook.actions_record import Record
-from dialtone.runbook.actions_run import Taken
+from dialtone.runbook.actions_run import Taken, place_of
 from dialtone.runbook.actions_steps import StepFailed
 from dialtone.runbook.maintenance import Task
 from dialtone.runbook.maintenance_kept import Kept
@@ -127,11 +127,7 @@ def _tried(do: Callable[[], None]) -> tuple[State, str] | None:
     except DatabaseFailure as wrong:
         return State.FAILED, wrong.reason
     except Exception as wrong:  # noqa: BLE001 - its text may quote a row
-        place = wrong.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
-        return State.FAILED, f"the task itself failed: {type(wrong).__name__} at {where}"
+        return State.FAILED, f"the task itself failed: {type(wrong).__name__} at {place_of(wrong)}"
     return None
 
 

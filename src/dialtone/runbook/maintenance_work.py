@@ -80,7 +80,7 @@ class Work(Plan):
         found = {}
         for name in pages.named():
             status = pages.of(name)
-            found[name] = pages.explanation(name) or (None if status.level else f"unknown: {status.reason}")
+            found[name] = pages.explanation(name) or (f"unknown: {status.reason}" if status.level is None else None)
         return found
 
     def packages(self) -> Review:
