@@ -206,6 +206,13 @@ _MONITORS = [
         contact="sentry",
     ),
     Cause(
+        "sentry.events-dropped",
+        "Sentry takes errors and keeps none of them: its quota is used up, or a filter drops them",
+        "look at the project's usage, spike protection and inbound filters",
+        seen=[When("client_error_is_found_at_sentry", well=["client_error_reaches_sentry"])],
+        contact="sentry",
+    ),
+    Cause(
         "alerting.mail-silent",
         "Alerts do not go out by e-mail",
         "send one by hand through the same SMTP account; alerts are on Slack alone meanwhile",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from dialtone import check, eventually, expect, fail, ok, pick, undecided
-from dialtone.template import body
+from dialtone.template import body, fill
 
 
 @check(
@@ -89,6 +89,23 @@ def test_client_error_reaches_sentry(target, http, run, journal):
     if not journal.wait(provider="sentry", contains=mark):
         fail(f"nothing arrived at Sentry within {target.profile.settle:g} s")
     ok("the error arrived at Sentry")
+
+
+@check(
+    severity="P1",
+    runbook="alert-channels",
+    effect="provokes",
+    proof="observed",
+    catches=["sentry-drops-events", "sentry-silent"],
+    needs=["routes.client_error", "requests.client_error", "providers.sentry", "values.sentry_search"],
+    requests=1,
+)
+def test_client_error_is_found_at_sentry(target, http, run, record):
+    """An error in a visitor's browser is kept by Sentry: taken in and dropped is what nobody notices."""
+    search = fill(target.value("sentry_search"), {"mark": _report(target, http, run, "error")})
+    if not eventually(lambda: record("sentry", search), bool, within=target.profile.settle):
+        fail(f"Sentry does not know the error after {target.profile.settle:g} s")
+    ok("Sentry has kept the error")
 
 
 @check(

@@ -177,3 +177,24 @@ def test_issues_are_for_those_who_may_read(world, post):
     assert _issues(world, "/api/0/organizations/acme/issues/99/events/latest/").status == 404
     assert _issues(world, "/api/0/nothing/").status == 404
     assert [entry["credential"]["owner"] for entry in world.entries()] == ["unknown", "unknown", "prober", "prober"]
+
+
+def test_issues_are_searched_and_dropped(world):
+    """A word of the title finds its issue; while the defect is on, events are answered 200 and not kept."""
+    bearer = {"authorization": f"Bearer {world.secrets['sentry_probe_token']}"}
+
+    def found(word: str) -> int:
+        path = f"/api/0/organizations/sandbox/issues/?query=is:unresolved+{word}"
+        return len(world.send("sentry", "GET", path, headers=bearer).json())
+
+    def report(message: str) -> int:
+        event = json.dumps({"event_id": "0" * 32, "message": message})
+        head = json.dumps({"event_id": "0" * 32, "dsn": f"http://{world.secrets['sentry_key']}@sentry.invalid/1"})
+        raw = "\n".join([head, json.dumps({"type": "event", "length": len(event)}), event]).encode()
+        return world.send("sentry", "POST", "/api/1/envelope/", raw=raw).status
+
+    assert report("one mark-1") == 200
+    assert (found("mark-1"), found("mark-2")) == (1, 0)
+    world.defect("sentry-drops-events")
+    assert report("two mark-2") == 200
+    assert (found("mark-1"), found("mark-2")) == (1, 0)

@@ -84,6 +84,13 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "sentry-drops-events": {
+        "what": "Sentry's quota is used up: it answers 200 to events and keeps none of them",
+        "cause": "sentry.events-dropped",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
 }
 """Every defect of the stand-ins by id."""
 

@@ -74,7 +74,9 @@ class Issues:
         if _ISSUES.fullmatch(request.path):
             order = {"freq": lambda i: -i.count, "new": lambda i: -i.first}
             found = sorted(self._groups.newest_first(), key=order.get(request.query.get("sort", ""), lambda i: -i.last))
-            return json_answer(200, [_shown(issue) for issue in found[: int(request.query.get("limit", "100"))]])
+            words = [word for word in request.query.get("query", "").split() if ":" not in word]  # the others: filters
+            shown = [one for one in map(_shown, found) if all(word in one["title"] for word in words)]
+            return json_answer(200, shown[: int(request.query.get("limit", "100"))])
         latest = _LATEST.fullmatch(request.path)
         issue = next((i for i in self._groups.newest_first() if latest and i.number == int(latest[1])), None)
         if issue is None:
