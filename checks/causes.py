@@ -101,6 +101,12 @@ _SITE = [
         contact="vercel",
     ),
     Cause(
+        "application.script-fails",
+        "A script fails in the browser of every visitor",
+        "open the page with the browser's console; roll back if it began with a deployment",
+        seen=[When("journey_in_a_browser", "script error")],
+    ),
+    Cause(
         "application.links-dead",
         "A page leads to pages of the site that do not exist",
         "publish the page or remove the link; compare with the last deployment",

@@ -25,6 +25,7 @@ from dialtone.verdict import Finding, Misdeclared, Unarmed
 if TYPE_CHECKING:
     from dialtone.drill import Story
     from dialtone.http import Answer
+    from dialtone.probes.browser import Browser
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
@@ -135,6 +136,15 @@ def _callers(request: pytest.FixtureRequest, target: Target, run: Run, reach: Re
         return caller
 
     return make
+
+
+@pytest.fixture
+def browser(http: Caller) -> Iterator[Browser]:
+    """A real browser, where this machine has one: `visit(path)`, `follow(path)`, `shows(selector)`."""
+    from dialtone.probes.browser import opened
+
+    with opened(http) as window:
+        yield window
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ CAUSES = {
     "tenant-leak": "security.tenants-mixed",
     "patch-lost": "application.change-lost",
     "cron-open": "security.cron-public",
+    "script-error": "application.script-fails",
     "invoice-not-activating": "payments.paid-not-activated",
     "bridge-slow": "calls.bridged-late",
     "edge-anonymous": "edge.region-unknown",

@@ -22,13 +22,17 @@ from dialtone_receptionist.defect_causes import CAUSES
 
 
 class Defect(TypedDict):
-    """One way to be wrong. `how`: switched in the defects file, or held by a process of its own; `cause`: its name."""
+    """One way to be wrong. `how`: switched in the defects file, or held by a process of its own; `cause`: its name.
+
+    `needs` is what a machine may lack without which it cannot be seen, or empty.
+    """
 
     what: str
     area: Literal["application", "edge", "database"]
     how: Literal["switch", "hold"]
     cascade: bool
     cause: str
+    needs: str
 
 
 APPLICATION = {
@@ -105,6 +109,7 @@ APPLICATION = {
     "tenant-leak": "An appointment is looked up without its tenant: any token reads it.",
     "patch-lost": "A change of an appointment is answered 200 and not stored.",
     "cron-open": "The cron routes do not ask for their secret.",
+    "script-error": "The pages call a script that is not part of the build: it fails in every visitor's browser.",
     "invoice-not-activating": "A paid invoice is recorded and the subscription stays inactive.",
     "bridge-slow": "A call waits 2.6 s in a queue before it is bridged to the agent.",
 }
@@ -146,10 +151,16 @@ DATABASE = {
 }
 
 
+NEEDS = {"script-error": "browser"}
+"""What it takes to see a defect that no request can see."""
+
+
 def _entries(area: Literal["application", "edge", "database"], whats: Mapping[str, str]) -> dict[str, Defect]:
     how: Literal["switch", "hold"] = "hold" if area == "database" else "switch"
     return {
-        name: Defect(what=what, area=area, how=how, cascade=False, cause=CAUSES.get(name, ""))
+        name: Defect(
+            what=what, area=area, how=how, cascade=False, cause=CAUSES.get(name, ""), needs=NEEDS.get(name, "")
+        )
         for name, what in whats.items()
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dialtone.sandbox.matrix import Claims, Defect, Round, compared, evaluate, of_healthy, of_round
+from dialtone.sandbox.matrix import Claims, Defect, Round, compared, evaluate, of_healthy, of_round, possible
 
 HEALTHY = Round(judged=5)
 DEFECTS = Defect.read(
@@ -198,3 +198,13 @@ def test_a_round_carries_its_diagnosis() -> None:
     assert Round.read(verdicts, 1.0).cause == "x.a"
     assert Round.read({"checks": [], "diagnosis": {"cause": None}}, 1.0).cause == ""
     assert Round.read({"checks": []}, 1.0).cause == ""
+
+
+def test_what_this_machine_cannot_see() -> None:
+    """A defect that takes a browser is left out where its claimant is not armed, with that one's other claims."""
+    defects = {**DEFECTS, "script": Defect("script", "a script fails", needs="browser")}
+    journey = Claims("test_journey", "test_journey", ("script", "page-500"))
+    assert possible(defects, [*CLAIMS, journey], Round(judged=5)) == (defects, [*CLAIMS, journey])
+    assert possible(defects, [*CLAIMS, journey], Round(judged=5, unarmed=("test_journey",))) == (DEFECTS, CLAIMS)
+    # Another check that is not armed is a mistake, and stays one.
+    assert possible(defects, CLAIMS, Round(judged=5, unarmed=("test_connections",))) == (DEFECTS, CLAIMS)

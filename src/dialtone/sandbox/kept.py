@@ -34,7 +34,8 @@ class Kept:
         found: Mapping[str, Any] | None = self._rounds.get(name)
         if found is None:
             return None
-        return Round(**{**found, "red": tuple(found["red"]), "broken": tuple(found["broken"])})
+        lists = {name: tuple(found[name]) for name in ("red", "broken", "unarmed")}
+        return Round(**{**found, **lists})
 
     def put(self, name: str, shown: Round) -> None:
         """Keep a round, on disk at once: an interrupted campaign resumes."""

@@ -20,7 +20,8 @@ MOST_CASCADES = 8
 class Defect:
     """One known way to be wrong. `how`: `switch` (in the switch file) or `hold` (in the database, by `holder`).
 
-    `cause` is what on-call would call it, as `component.key`: what a diagnosis should name.
+    `cause` is what on-call would call it, as `component.key`: what a diagnosis should name. `needs` is what a machine
+    may lack without which nobody can find it, such as `browser`.
     """
 
     id: str
@@ -29,12 +30,21 @@ class Defect:
     cascade: bool = False
     holder: tuple[str, ...] = ()
     cause: str = ""
+    needs: str = ""
 
     @classmethod
     def read(cls, entries: Mapping[str, Mapping[str, Any]], holder: Sequence[str] = ()) -> dict[str, Defect]:
         """Defects from their declared form {id: {"what", "cause", "how", "cascade"}}; `holder --hold ID` holds one."""
         return {
-            i: cls(i, e["what"], e.get("how", "switch"), bool(e.get("cascade")), tuple(holder), e.get("cause", ""))
+            i: cls(
+                i,
+                e["what"],
+                e.get("how", "switch"),
+                bool(e.get("cascade")),
+                tuple(holder),
+                e.get("cause", ""),
+                e.get("needs", ""),
+            )
             for i, e in entries.items()
         }
 
@@ -75,6 +85,7 @@ class Round:
     failure: str = ""
     cause: str = ""
     by_checks: str = ""
+    unarmed: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, verdicts: Mapping[str, Any], seconds: float) -> Round:
@@ -83,6 +94,7 @@ class Round:
         return cls(
             red=tuple(sorted(c["id"] for c in checks if c["verdict"] in ("breach", "critical"))),
             broken=tuple(sorted(c["id"] for c in checks if c.get("kind") == "broken")),
+            unarmed=tuple(sorted(c["id"] for c in checks if not c.get("armed", True))),
             judged=sum(c["verdict"] in ("ok", "degraded", "breach", "critical") for c in checks),
             seconds=round(seconds, 1),
             cause=(diagnosis.get("cause") or {}).get("id", ""),
@@ -96,6 +108,20 @@ class Outcome:
 
     document: dict[str, Any]
     complaints: list[str] = field(default_factory=list)
+
+
+def possible(
+    defects: Mapping[str, Defect], claims: Sequence[Claims], healthy: Round
+) -> tuple[dict[str, Defect], list[Claims]]:
+    """The defects and claims that this machine can decide.
+
+    A check that is not armed here for what a defect of its own needs claims nothing; a defect that nobody else claims
+    is left out.
+    """
+    needy = {d.id for d in defects.values() if d.needs}
+    here = [c for c in claims if not (c.id in healthy.unarmed and needy & set(c.catches))]
+    claimed = {d for c in here for d in c.catches}
+    return {i: d for i, d in defects.items() if not d.needs or i in claimed}, here
 
 
 def of_claims(

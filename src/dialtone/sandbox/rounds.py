@@ -9,7 +9,7 @@ from pathlib import Path
 from dialtone.sandbox.campaign import Steps, round_steps
 from dialtone.sandbox.controller import Sandbox
 from dialtone.sandbox.kept import Kept
-from dialtone.sandbox.matrix import Claims, Defect, Outcome, Round, evaluate, of_healthy, of_round
+from dialtone.sandbox.matrix import Claims, Defect, Outcome, Round, evaluate, of_healthy, of_round, possible
 from dialtone.sandbox.source import source_hash
 
 HEALTHY = "healthy"
@@ -63,6 +63,7 @@ class Campaign:
                 self._tell(f"without a defect: {'; '.join(of_healthy(healthy)) or 'nothing is red'}{_time(healthy)}")
                 if of_healthy(healthy):
                     return Outcome({"defects": [], "never_red": []}, of_healthy(healthy))
+            chosen, due = self._leave_out(healthy, chosen), [n for n in due if n in self._defects]
             for name, shown in self._at_once(due):
                 rounds[name] = shown
                 self._tell(f"{len(rounds):>3}/{len(chosen)} {self._line(name, shown)}")
@@ -70,6 +71,15 @@ class Campaign:
             for sandbox in self._sandboxes:
                 sandbox.stop()
         return evaluate(self._defects, self._claims, healthy, rounds)
+
+    def _leave_out(self, healthy: Round, names: Sequence[str]) -> list[str]:
+        """The defects that can be found on this machine; of the others it is told what they need."""
+        known = self._defects
+        self._defects, self._claims = possible(self._defects, self._claims, healthy)
+        for name in names:
+            if name not in self._defects:
+                self._tell(f"left out: {name}, which takes a {known[name].needs} to be found, and there is none here")
+        return [name for name in names if name in self._defects]
 
     def _at_once(self, names: Sequence[str]) -> Iterator[tuple[str, Round]]:
         """Rounds as they end, one at a time on each sandbox."""

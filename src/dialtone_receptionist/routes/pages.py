@@ -49,6 +49,8 @@ NOT_FOUND = _page("not-found", "Not found", "<h1>404</h1><p>This page could not 
 
 
 def _html(content: bytes, status: int = 200) -> Response:
+    if on("script-error"):
+        content = content.replace(b"</body>", b"<script>visitors.count()</script></body>")
     answer = HTMLResponse(content, status, headers={"cache-control": "private, no-cache, max-age=0, must-revalidate"})
     # As the framework of the first user's application does: the same header twice.
     answer.raw_headers += [
