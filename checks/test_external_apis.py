@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dialtone import check, degraded, each, expect, fail, note, ok, pick, undecided
+from dialtone.verdict import Unarmed
 
 
 @check(
@@ -38,12 +39,14 @@ def test_telnyx_deliveries_succeed(target, record, objective):
 @check(severity="P3", runbook="external-apis", catches=["status-page-incident"], needs=["providers"], requests=0)
 def test_providers_report_no_incident(status_pages):
     """No provider tells of an outage on its own status page: known before anyone searches."""
+    if not status_pages.named():
+        raise Unarmed("no provider of the profile has a status_page")
     told = {name: status_pages.of(name) for name in status_pages.named()}
     understood = {name: status for name, status in told.items() if status.level is not None}
     for name in told.keys() - understood.keys():
         note(f"status page of {name}", told[name].reason)
     if not understood:
-        undecided("no status page could be read" if told else "the profile names no status page")
+        undecided("no status page could be read")
     outages = [status.words(name) for name, status in understood.items() if status.level.name == "MAJOR"]
     if outages:
         fail("; ".join(outages), value=len(outages), unit="count")

@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answered.body)
 
-    do_GET = do_POST = do_DELETE = _any
+    do_GET = do_POST = do_PUT = do_DELETE = _any
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -266,6 +266,17 @@ class Profile(Part):
     shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
     app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
     app_defects: list[str] = Field(default=[], description="command that lists the defects of `app`, and holds one")
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _in_schemas(cls, value: Any) -> Any:
+        """A table in a schema of its own may stand under the schema: `[tables.billing]`, `orders = ["id"]`."""
+        if not isinstance(value, dict):
+            return value
+        flat: dict[str, Any] = {}
+        for name, columns in value.items():
+            flat |= {f"{name}.{k}": v for k, v in columns.items()} if isinstance(columns, dict) else {name: columns}
+        return flat
 
     @field_validator("base_url", "tls_url", "plain_url")
     @classmethod
