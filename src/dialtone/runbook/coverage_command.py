@@ -33,7 +33,11 @@ class CoverageError(Exception):
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `runbook` with its parts to the command line."""
-    runbook = commands.add_parser("runbook", help="the runbook: what covers each of its lines")
+    runbook = commands.add_parser(
+        "runbook",
+        help="the runbook: what covers each of its lines",
+        description="Reads the runbook that the profile names, and says what covers each of its lines.",
+    )
     parts = runbook.add_subparsers(title="parts", metavar="PART", required=True)
     coverage = parts.add_parser(
         "coverage",
