@@ -12,7 +12,7 @@ _SITE = [
     Cause(
         "application.down",
         "Nothing of the application answers",
-        "promote the last good deployment; if it did not begin with one, look at the platform's status",
+        "dialtone do promote, if it began with a deployment; else look at the platform's status",
         seen=[When("pages_answer", r"refused|reset|closed|no answer|timed out|resolve", also=["health_answers_ok"])],
         explains=["application.*", "certificate.*", "edge.*", "calls.*", "payments.*", "*.signature-*"],
         contact="vercel",
@@ -411,7 +411,7 @@ _PROVIDERS = [
     Cause(
         "stripe.endpoint-disabled",
         "Stripe has disabled our webhook endpoint: no event comes any more",
-        "enable the endpoint in Stripe's dashboard, then deliver the events of the gap again",
+        "enable the endpoint in Stripe's dashboard, then deliver what is missing (dialtone do redeliver-events)",
         seen=[When("stripe_endpoint_is_enabled", "disabled")],
         explains=["stripe.undelivered", "payments.failing"],
         contact="stripe",
@@ -419,7 +419,7 @@ _PROVIDERS = [
     Cause(
         "stripe.endpoint-elsewhere",
         "Stripe delivers to another address than ours",
-        "correct the endpoint's address in Stripe's dashboard, then deliver the events of the gap again",
+        "correct the endpoint's address in Stripe's dashboard, then dialtone do redeliver-events",
         seen=[When("stripe_endpoint_is_enabled", "has no webhook endpoint")],
         explains=["stripe.undelivered"],
         contact="stripe",
@@ -427,7 +427,7 @@ _PROVIDERS = [
     Cause(
         "stripe.undelivered",
         "Stripe could not deliver events for hours",
-        "see what our endpoint answered in Stripe's log of deliveries, mend it, deliver again",
+        "see what our endpoint answered in Stripe's log of deliveries, mend it, then dialtone do redeliver-events",
         seen=[When("stripe_events_are_delivered")],
         contact="stripe",
     ),
@@ -465,7 +465,7 @@ _MONEY = [
     Cause(
         "payments.paid-not-activated",
         "Paid invoices are recorded, and the subscription stays inactive",
-        "activate who paid (dialtone do), then look at what the handler of invoice.paid does after it recorded",
+        "dialtone do activate-subscription; then look at what the handler of invoice.paid does after it recorded",
         seen=[When("paid_invoice_activates_the_subscription")],
         explains=["payments.payers-inactive"],
         contact="stripe",
@@ -473,7 +473,7 @@ _MONEY = [
     Cause(
         "payments.payers-inactive",
         "Businesses that pay are not active",
-        "activate them (dialtone do); look for the events of their invoices in the event table",
+        "activate them (dialtone do activate-subscription); look for the events of their invoices in the event table",
         seen=[When("nobody_who_pays_is_inactive")],
         contact="stripe",
     ),
@@ -536,7 +536,7 @@ _DATA = [
     Cause(
         "database.index-missing",
         "A large table is read whole again and again: an index is missing",
-        "dialtone do: create the missing index concurrently; look which statements read the table",
+        "create the missing index (dialtone do create-index TABLE.COLUMN); look which statements read the table",
         seen=[When("large_tables_are_read_by_index")],
         explains=["database.statement-slow"],
         contact="supabase",
@@ -743,7 +743,7 @@ _CALENDAR = [
     Cause(
         "calendar.revoked-grant-unnoticed",
         "Owners who took back the permission are not asked to reconnect",
-        "treat invalid_grant as disconnected and ask the owner; send reconnect links to those affected",
+        "treat invalid_grant as disconnected and ask the owners who are affected (dialtone do reconnect-calendar)",
         seen=[When("revoked_grant_asks_to_reconnect")],
         contact="google",
     ),
@@ -895,7 +895,7 @@ _DATABASE = [
     Cause(
         "database.lock-held",
         "A session waits for a lock that another does not give back",
-        "look at the session that holds the lock (below); end it with pg_terminate_backend if you know what it is",
+        "look at the session that holds the lock (below); end it if you know what it is (dialtone do end-long-queries)",
         seen=[When("no_lock_waits")],
         explains=["application.page-slow*"],
         contact="supabase",
@@ -903,7 +903,7 @@ _DATABASE = [
     Cause(
         "database.query-runs-long",
         "A statement has been running for too long",
-        "look at the statement (below); end it with pg_terminate_backend if you know what it is",
+        "look at the statement (below); end it if you know what it is (dialtone do end-long-queries)",
         seen=[When("no_long_query")],
         explains=["application.page-slow*"],
         contact="supabase",
@@ -911,7 +911,7 @@ _DATABASE = [
     Cause(
         "database.transaction-left-open",
         "A session has left a transaction open and does nothing",
-        "look at whose session it is (below) and end it; find the code that does not commit",
+        "end it (dialtone do end-long-queries); find the code that does not commit",
         seen=[When("no_idle_transaction")],
         explains=["database.lock-held"],
         contact="supabase",
@@ -926,7 +926,7 @@ _DATABASE = [
     Cause(
         "database.statement-slow",
         "A statement of the application is slow each time",
-        "look at its plan; is an index missing? CREATE INDEX CONCURRENTLY",
+        "look at its plan; is an index missing? dialtone do create-index TABLE.COLUMN",
         seen=[When("no_slow_statement")],
         explains=["application.page-slow*"],
         contact="supabase",

@@ -270,6 +270,14 @@ def test_the_page_lists_every_item() -> None:
         assert item.summary
 
 
+def test_whoever_names_an_action_names_one_that_there_is() -> None:
+    """In the causes of diagnoses, in the tasks of maintenance, and on the pages."""
+    texts = [p.read_text() for folder in ("checks", "docs") for p in sorted((ROOT / folder).glob("*.*"))]
+    named = {name for text in texts for name in re.findall(r"dialtone do ([a-z]+(?:-[a-z]+)*)", text)}
+    assert len(named) > 5
+    assert named <= {*actions(ROOT / "checks")}
+
+
 def test_the_example_of_the_page_is_an_action(tmp_path: Path) -> None:
     """What docs/repairs.md shows is taken as it stands."""
     block = re.search(r"```python\n(.*?)```", (ROOT / "docs/repairs.md").read_text(), re.S)
