@@ -601,6 +601,13 @@ _CALLS = [
         contact="telnyx",
     ),
     Cause(
+        "calls.cut-short",
+        "Callers hang up, or are cut off, within seconds of being answered",
+        "listen to a call: silence, a wrong voice, or the agent ends it? Look at Retell's log of the last ones",
+        seen=[When("indicator_keeps_its_objective[calls_cut_short]")],
+        contact="retell",
+    ),
+    Cause(
         "calls.not-bridged",
         "Calls are answered but never connected to the agent",
         "look at the call's commands at Telnyx and at the registration of the call at Retell",

@@ -84,6 +84,7 @@ CAUSES = {
     "cert-wrong-host": "certificate.wrong-host",
     "plain-served": "edge.plain-http-served",
     "payments-failing": "payments.failing",
+    "calls-cut-short": "calls.cut-short",
     "calls-failing": "calls.failing",
     "calendar-unsynced": "calendar.unsynced",
     "webhook-lag": "webhooks.processed-late",
