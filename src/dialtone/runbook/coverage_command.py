@@ -50,7 +50,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     coverage.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
     coverage.add_argument("--items", type=Path, default=None, help="folder of checks and items (default: checks)")
     coverage.add_argument("--json", action="store_true", help="print everything as JSON")
-    coverage.set_defaults(run=lambda args: _coverage(args, set(commands.choices)))
+    coverage.set_defaults(run=lambda args: _coverage(args, set(_words(commands))))
+
+
+def _words(commands: argparse._SubParsersAction[argparse.ArgumentParser], before: str = "") -> Iterator[str]:
+    """Every command, and every part of one: `runbook`, `runbook coverage`."""
+    for name, parser in commands.choices.items():
+        yield f"{before}{name}"
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                yield from _words(action, f"{before}{name} ")
 
 
 def _coverage(args: argparse.Namespace, commands: Collection[str]) -> int:
