@@ -47,8 +47,7 @@ class Upstream:
                 if found := re.search(rb"content-length: *(\d+)", head, re.I):
                     body = await reader.readexactly(int(found[1]))
                 elif b"chunked" in head.lower():
-                    while not body.endswith(b"0\r\n\r\n"):
-                        body += await reader.readuntil(b"\r\n")
+                    body = await _chunks(reader)
                 self.requests.append(head + body)
                 answer = self.say(head + body)
                 if answer is None:
@@ -61,6 +60,20 @@ class Upstream:
             pass
         finally:
             writer.close()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """A chunked body with its trailer, as it came."""
+    got, size = b"", -1
+    while size:
+        line = await reader.readuntil(b"\r\n")
+        size = int(line.partition(b";")[0], 16)
+        got += line
+        if size:
+            got += await reader.readexactly(size + 2)
+    while got[-2:] == b"\r\n" and (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+        got += line
+    return got + b"\r\n"
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -437,6 +437,95 @@ def test_in_doubt(proxy: Proxy, then: str) -> None:
     assert proxy.lines("exchange")[-1]["upstream_status"] == 200
 
 
+@wire("dns-failure")
+def test_dns_failure(proxy: Proxy) -> None:
+    """CONNECT is refused with the resolver's words; a client that connects by itself is reset."""
+    proxy.put({"fault": "dns-failure", "match": {"host": "api.test"}})
+    with proxy.connect("*") as sock:
+        sock.sendall(b"CONNECT api.test:443 HTTP/1.1\r\n\r\n")
+        answer = rest(sock)
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"Name or service not known: api.test" in answer
+
+    def talk() -> None:
+        with proxy.connect() as sock:
+            rest(sock)
+
+    assert failure(talk) is ConnectionResetError
+
+
+EVENT = b"POST /hook HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n%d;\r\n0\r\n\r\n"
+
+
+def deliveries(proxy: Proxy, number: int, within: float = 5) -> list[bytes]:
+    """Wait for so many requests at the upstream, and give all there are."""
+    deadline = time.monotonic() + within
+    while len(proxy.upstream.requests) < number and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return [request[-3:] for request in proxy.upstream.requests]
+
+
+@wire("duplicate")
+@pytest.mark.parametrize("gap", [0.0, 0.2])
+def test_delivered_twice(proxy: Proxy, gap: float) -> None:
+    """The same body three times, and one answer; with a gap neither earlier nor much later."""
+    proxy.put({"fault": "duplicate", "copies": 2, "gap": gap})
+    with proxy.connect() as sock:
+        assert ask(sock, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n10;") == ANSWER
+        took, got = timed(lambda: deliveries(proxy, 3))
+        assert got == [b"10;"] * 3
+        assert 2 * gap - 0.02 <= took <= 2 * gap + SLACK
+        assert ask(sock) == ANSWER
+
+
+@wire("late")
+def test_delivered_late_and_retried_by_a_schedule(proxy: Proxy) -> None:
+    """The sender has its 200 at once; attempts follow the compressed schedule until the first 2xx."""
+    answers = [b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"] * 2 + [ANSWER] * 9
+    times: list[float] = []
+    proxy.upstream.say = lambda _: times.append(time.perf_counter()) or answers.pop(0)  # type: ignore[func-returns-value]
+    proxy.put({"fault": "late", "seconds": 10, "schedule": "retell", "compress": 50})
+    with proxy.connect() as sock:
+        begin = time.perf_counter()
+        assert ask(sock, EVENT % 10).startswith(b"HTTP/1.1 200 ")
+        assert time.perf_counter() - begin <= SLACK
+        assert deliveries(proxy, 3) == [b"10;"] * 3
+    for at, wanted in zip(times, (0.2, 0.4, 0.8), strict=True):
+        assert wanted - 0.005 <= at - begin <= wanted + SLACK
+    time.sleep(0.05)
+    assert len(times) == 3
+
+
+@pytest.mark.parametrize("burst", [True, False])
+def test_the_burst_after_an_outage(proxy: Proxy, burst: bool) -> None:
+    """What is due when the fault ends comes all at once, or never."""
+    proxy.put({"fault": "late", "seconds": 3600, "burst": burst, "ttl": 0.3})
+    with proxy.connect() as sock:
+        for n in range(10, 15):
+            assert ask(sock, EVENT % n).startswith(b"HTTP/1.1 200 ")
+        assert proxy.upstream.requests == []
+        got = deliveries(proxy, 5, within=0.6)
+    assert sorted(got) == ([b"%d;" % n for n in range(10, 15)] if burst else [])
+
+
+@wire("reorder")
+def test_reordered(proxy: Proxy) -> None:
+    """The second overtakes the first; one that stays alone waits no longer than it must."""
+    proxy.put({"fault": "reorder", "wait": 0.4})
+    with proxy.connect() as first, proxy.connect() as second:
+        first.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n01;")
+        deadline = time.monotonic() + 5
+        while (
+            not proxy.call(lambda: next(iter(proxy.core.board.faults.values())).acted) and time.monotonic() < deadline
+        ):
+            pass
+        assert ask(second, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n02;") == ANSWER
+        assert first.recv(65536)
+        assert deliveries(proxy, 2) == [b"02;", b"01;"]
+        took, _ = timed(lambda: ask(second))
+        assert 0.39 <= took <= 0.4 + SLACK
+
+
 def test_faults_act_together_in_the_order_of_the_plan(proxy: Proxy) -> None:
     """A wait, an answer of ours, cut off in the middle."""
     proxy.put(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dialtone.interceptor.core import MAX_CONNECTIONS, Core
-from dialtone.interceptor.mechanism import Cut
+from dialtone.interceptor.mechanism import Cut, Refused
 from dialtone.interceptor.tls import Layer, client_hello_name
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone = False
         self._ended = False
+        self.connecting = False
+        """Whether a CONNECT waits for its answer."""
 
     # what HTTP, or plain TCP, adds
 
@@ -60,6 +62,10 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, status: int, why: str) -> None:
         """An answer of the interceptor itself, after which the connection closes."""
+        raise NotImplementedError
+
+    def say(self, status: int, why: str) -> None:
+        """Such an answer by itself; the journal is the caller's."""
         raise NotImplementedError
 
     def eof_received(self) -> bool:
@@ -175,7 +181,10 @@ class Connection(asyncio.Protocol):
                 await act.fault.spec.mechanism.connect(act)
         except Cut as cut:
             self.core.journal.event("connection", **about, end=cut.how)
-            self.end(cut.how)
+            if isinstance(cut, Refused) and self.connecting:
+                self.say(cut.status, cut.why)
+            else:
+                self.end(cut.how)
             return
         self.core.journal.event("connection", **about)
         self._feed = before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Coroutine
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 20_000
 """Connections that are held at a time; one more is refused with 503."""
+MAX_BESIDE = 10_000
+"""Deliveries that faults make by themselves at a time."""
 HEAD_TIMEOUT = 30.0
 """Seconds that a client may take for a request's head, or between two pieces of its body."""
 CONNECT_TIMEOUT = 10.0
@@ -37,7 +40,7 @@ class Core:
         self.journal = Journal(settings.journal)
         self.board = Board(self.clock)
         self.board.told = self._told
-        self.authority = authority or Authority(settings.folder)
+        self.authority = authority or Authority()
         self.connections: dict[int, Connection] = {}
         self.open: dict[str, int] = {}
         """Open connections by host."""
@@ -47,8 +50,19 @@ class Core:
         self.now = self.clock()
         """The clock to a second: enough for slow clients."""
         self._numbers = 0
+        self._beside: set[asyncio.Task[None]] = set()
         self._upstream_context: ssl.SSLContext | None = None
         self._sweeper = self.loop.call_later(_SWEEP, self._sweep)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that no connection waits for; past `MAX_BESIDE` of them it is dropped."""
+        if len(self._beside) >= MAX_BESIDE:
+            work.close()
+            self.journal.event("dropped", by="ours", why=f"{MAX_BESIDE} deliveries are under way")
+            return
+        task = self.loop.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def number(self) -> int:
         """The number of a new connection, from 1."""
@@ -80,6 +94,8 @@ class Core:
         """End the faults, the connections and the journal."""
         self._sweeper.cancel()
         self.board.end(why="the interceptor ends")
+        for task in tuple(self._beside):
+            task.cancel()
         for connection in list(self.connections.values()):
             connection.abort()
         self.journal.close()

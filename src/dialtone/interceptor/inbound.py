@@ -192,9 +192,16 @@ class Inbound(Connection):
         if self.core.host(host) is None:
             self.refuse(502, f"unknown host {host}: add it to the interceptor's hosts")
             return
-        self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.connecting = True
         self._feed = self._sniff
-        self._meet(host, lambda: self._feed(rest) if rest else None)
+
+        def established() -> None:
+            self.connecting = False
+            self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if rest:
+                self._feed(rest)
+
+        self._meet(host, established)
 
     def pend(self, piece: bytes) -> None:
         """Keep a piece of a request's body until the upstream is there."""
@@ -310,7 +317,7 @@ class Inbound(Connection):
         if exchange.out:
             self.end("reset")
         else:
-            self._say(502, f"upstream of {exchange.host} answered with {why}")
+            self.say(502, f"upstream of {exchange.host} answered with {why}")
 
     def theirs(self, why: str) -> None:
         """Something is wrong with the upstream between two exchanges."""
@@ -334,9 +341,10 @@ class Inbound(Connection):
         if exchange is not None and exchange.out:
             self.end("reset")
         else:
-            self._say(status, why)
+            self.say(status, why)
 
-    def _say(self, status: int, why: str) -> None:
+    def say(self, status: int, why: str) -> None:
+        """An answer of the interceptor itself, and the end."""
         text = json.dumps({"error": why, "by": "dialtone interceptor"}).encode()
         if self._layer is None or self._layer.done:
             self.write(

@@ -20,7 +20,7 @@ import dataclasses
 import importlib
 import pkgutil
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -40,6 +40,14 @@ class Cut(Exception):
         self.how = how
 
 
+class Refused(Cut):
+    """Raised in `connect` to refuse a CONNECT with a status; where there was none the connection is reset."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__("reset")
+        self.status, self.why = status, why
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Least and most of a number; stands in the annotation of a parameter."""
@@ -54,6 +62,14 @@ class Waiting:
 
     ended: bool = False
     futures: set[asyncio.Future[None]] = field(default_factory=set)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+    def then(self, work: Callable[[], None]) -> None:
+        """Call something at the end; at once when that is over."""
+        if self.ended:
+            work()
+        else:
+            self.after.append(work)
 
     async def pause(self, seconds: float | None) -> None:
         """Wait so many seconds, or until the fault ends (None: only that)."""
@@ -75,6 +91,9 @@ class Waiting:
         self.ended = True
         for future in tuple(self.futures):
             _wake(future)
+        for work in self.after:
+            work()
+        self.after.clear()
 
 
 def _wake(future: asyncio.Future[None]) -> None:
@@ -85,7 +104,10 @@ def _wake(future: asyncio.Future[None]) -> None:
 class Act:
     """One fault acting on one exchange or connection."""
 
-    __slots__ = ("_random", "clock", "fault", "head", "host", "number", "open_connections", "request_body", "resend")
+    __slots__ = (
+        "_random", "beside", "clock", "fault", "head", "host", "note", "number", "open_connections", "request_body",
+        "resend",
+    )  # fmt: skip
 
     def __init__(
         self, fault: Fault, number: int, host: str, head: RequestHead | None, clock: Callable[[], float]
@@ -102,6 +124,10 @@ class Act:
         """Sends the same request to the upstream once more, over a connection of its own; HTTP only."""
         self.open_connections = 0
         """Connections to this host, this one included; only in `connect`."""
+        self.note: Callable[[str], None] = lambda _: None
+        """Writes a line into the journal."""
+        self.beside: Callable[[Coroutine[Any, Any, None]], None] = lambda work: work.close()
+        """Runs something that outlives the exchange, and at most the interceptor."""
         self._random: random.Random | None = None
 
     @property

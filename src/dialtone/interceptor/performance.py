@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dialtone.interceptor.again import once_more
@@ -115,6 +116,7 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
     inbound, answer = exchange.inbound, None
     for act in acts:
         act.request_body = raw
+        act.beside, act.note = inbound.core.beside, partial(_note, exchange, act)
         act.resend = lambda: once_more(inbound.core, exchange.target.upstream, exchange.head, raw)
         answer = await act.fault.spec.mechanism.request(act)
         if answer is not None:
@@ -135,6 +137,10 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
         exchange.out += len(piece)
         inbound.write(piece)
         await inbound.drained()
+
+
+def _note(exchange: Exchange, act: Act, what: str) -> None:
+    exchange.inbound.core.journal.event("note", fault=act.fault.id, host=exchange.host, by="fault", what=what)
 
 
 async def _given(answer: bytes) -> AsyncIterator[bytes]:

@@ -98,6 +98,7 @@ class Interceptor:
         }
 
     def _write(self, folder: Path) -> None:
+        self.core.authority.write(folder)
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(self.token)

@@ -125,6 +125,10 @@ class TcpInbound(Connection):
         self.core.journal.event("refused", connection=self.number, host=self.host, by="ours", why=why)
         self.abort()
 
+    def say(self, status: int, why: str) -> None:
+        """As `refuse`, without a line."""
+        self.abort()
+
     def owes(self) -> bool:
         """A client of plain TCP owes nothing."""
         return False

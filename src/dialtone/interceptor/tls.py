@@ -18,19 +18,22 @@ _MAX_HOSTS = 1_000
 
 
 class Authority:
-    """A throw-away authority. With a folder its certificate is in `authority.crt`; the key is never written."""
+    """A throw-away authority."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self) -> None:
         import trustme
 
         self._ca = trustme.CA(organization_name="dialtone interceptor, throw-away")
         self._stranger: Any = None
         self._contexts: dict[tuple[str, str | None], ssl.SSLContext] = {}
         self.file: Path | None = None
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.file = folder / "authority.crt"
-            self.file.write_bytes(self._ca.cert_pem.bytes())
+        """Where its certificate stands, once it was written."""
+
+    def write(self, folder: Path) -> None:
+        """Put the certificate into `authority.crt`; the key is never written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / "authority.crt"
+        self.file.write_bytes(self.pem)
 
     @property
     def pem(self) -> bytes:
