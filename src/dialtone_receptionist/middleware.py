@@ -68,7 +68,10 @@ class Gate:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
-                self.services.traffic.count(scope["path"], message["status"], header(scope, b"user-agent"))
+                is_probe = header(scope, b"x-dialtone-synthetic") or header(scope, b"user-agent").startswith(
+                    "dialtone/"
+                )
+                self.services.traffic.count(scope["path"], message["status"], is_probe=bool(is_probe))
                 if not on("headers-missing"):
                     message["headers"] = [*message["headers"], *_SECURITY]
             await send(message)

@@ -26,7 +26,6 @@ _KINDS = (
     ("/api/sms/", "webhook"),
     ("/api/", "api"),
 )
-_PROBES = ("dialtone/",)
 
 Key = tuple[int, str, int, bool]
 
@@ -46,11 +45,11 @@ class Traffic:
         self._counts: Counter[Key] = Counter()
         self._task: asyncio.Task[None] | None = None
 
-    def count(self, path: str, status: int, agent: str) -> None:
-        """Count one answer; `agent` is what the client calls itself."""
+    def count(self, path: str, status: int, *, is_probe: bool) -> None:
+        """Count one answer, to a probe that says what it is or to anybody else."""
         kind = kind_of(path)
         if kind:
-            self._counts[int(self._clock() // 60), kind, status, agent.startswith(_PROBES)] += 1
+            self._counts[int(self._clock() // 60), kind, status, is_probe] += 1
 
     def start(self) -> None:
         """Begin to add the counts to the database."""

@@ -50,8 +50,8 @@ def test_counts_are_added_once() -> None:
     traffic = Traffic(book, errors.append, clock=lambda: 120.0)  # type: ignore[arg-type]
 
     async def run() -> None:
-        for agent in ("Mozilla/5.0", "Mozilla/5.0", "dialtone/0.1 (synthetic check)"):
-            traffic.count("/landing", 200, agent)
+        for is_probe in (False, False, True):
+            traffic.count("/landing", 200, is_probe=is_probe)
         book.fails = True
         await traffic.flush()
         book.fails = False
