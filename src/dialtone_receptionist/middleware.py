@@ -49,6 +49,11 @@ def client_address(scope: Scope) -> str:
     return forwarded or (scope.get("client") or ("unknown",))[0]
 
 
+def _is_probe(scope: Scope) -> bool:
+    """Whether the client says that it is nobody's visitor, by its name or by a mark."""
+    return header(scope, b"user-agent").startswith("dialtone/") or bool(header(scope, b"x-dialtone-synthetic"))
+
+
 class Gate:
     """The outermost layer of the application."""
 
@@ -68,10 +73,7 @@ class Gate:
             nonlocal has_started
             if message["type"] == "http.response.start":
                 has_started = True
-                is_probe = header(scope, b"x-dialtone-synthetic") or header(scope, b"user-agent").startswith(
-                    "dialtone/"
-                )
-                self.services.traffic.count(scope["path"], message["status"], is_probe=bool(is_probe))
+                self.services.traffic.count(scope["path"], message["status"], is_probe=_is_probe(scope))
                 if not on("headers-missing"):
                     message["headers"] = [*message["headers"], *_SECURITY]
             await send(message)
