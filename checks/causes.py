@@ -791,7 +791,7 @@ _LIMITS = [
         "limits.login-unlimited",
         "The log-in is not limited: passwords can be tried without end",
         "switch the limit on again; look for addresses with many refused log-ins",
-        seen=[When("burst_is_limited")],
+        seen=[When("burst_is_limited[login]")],
     ),
     Cause(
         "limits.refusal-without-headers",
@@ -822,7 +822,7 @@ _LIMITS = [
         "limits.site-unlimited",
         "One address can load pages without end",
         "switch the limit of the middleware on again",
-        seen=[When("site_limit_holds")],
+        seen=[When("burst_is_limited[site]")],
     ),
 ]
 
