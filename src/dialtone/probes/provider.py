@@ -39,9 +39,7 @@ def ask(
     if where is None:
         raise Unarmed(f"the profile has no providers.{name}.probe")
     method = provider.method if form is None else "POST"
-    url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
-    if provider.query:
-        url += ("&" if "?" in url else "?") + urlencode(target.headers(provider.query))
+    url = _url(target, provider, where)
 
     def send() -> Answer:
         count_read(target, name)
@@ -60,6 +58,11 @@ def ask(
         raise Offline("no witness answers: the prober is offline")
     if path is not None or answer.status not in provider.status:
         _judge_access(target, provider, name, answer)
+    if answer.ok and answer.is_html:
+        raise Undecided(
+            f"{name} answered a web page where its API answers JSON: something stands in between"
+            f" (a proxy, a portal), or providers.{name}.base_url is not its API"
+        )
     return answer
 
 
@@ -73,11 +76,6 @@ def _judge_access(target: Target, provider: Provider, name: str, answer: Answer)
         raise Refused(f"{name} answered {answer.status} to the prober's own credential: {remedy} {variable}")
     if answer.status == 429:
         raise Refused(f"{name} answered 429: the prober asks more often than its account allows; run rounds less often")
-    if answer.ok and answer.is_html:
-        raise Undecided(
-            f"{name} answered a web page where its API answers JSON: something stands in between"
-            f" (a proxy, a portal), or providers.{name}.base_url is not its API"
-        )
 
 
 @contextmanager
@@ -89,10 +87,10 @@ def opened(target: Target, name: str, credential: str | None = None) -> Iterator
     provider = target.provider(name)
     provider = provider.model_copy(update={"credential": credential}) if credential else provider
     with _client(target, provider) as client:
-        headers = {**provider.headers, **_authority(target, provider, client, name)}
+        headers = {**target.headers(provider.headers), **_authority(target, provider, client, name)}
 
         def send(method: str, where: str, content: bytes | None = None) -> Answer:
-            url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+            url = _url(target, provider, where)
             kind = {"content-type": "application/json"} if content else {}
             return client.send(method, url, headers={**headers, **kind}, content=content)
 
@@ -115,6 +113,13 @@ def count_read(target: Target, name: str) -> None:
     most = record.meta.reads
     if target.provider(name).quota is not None and record.reads[name] > most:
         raise Misdeclared(f"it reads {name} more often than the quota is planned for: say so, @check(reads={most + 1})")
+
+
+def _url(target: Target, provider: Provider, where: str) -> str:
+    url = urljoin(provider.base_url.rstrip("/") + "/", where.lstrip("/"))
+    if provider.query:
+        url += ("&" if "?" in url else "?") + urlencode(target.headers(provider.query))
+    return url
 
 
 def _client(target: Target, provider: Provider) -> Client:
