@@ -66,7 +66,7 @@ def test_rows(target: Any) -> None:
     assert found["charges"].refused == "costs in effects"
     assert found["charges"].variables == ["LIVE_DB", "LIVE_STRIPE"]
     assert found["bursts"].refused == "production is never disrupted"
-    assert found["judged"].lacks == ["the profile has no routes.home", "the profile has no objectives.speed"]
+    assert found["judged"].lacks == ["the profile has no routes.home and objectives.speed"]
     assert totals(list(found.values())) == {"stripe": 720}
 
 

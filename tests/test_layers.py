@@ -20,7 +20,7 @@ LAYERS: list[list[str]] = [
     ["session"],
     ["runbook"],
     ["keeping", "watch"],
-    ["catalog", "environment", "outcome", "report", "side_channels", "drill"],
+    ["catalog", "tenant", "environment", "outcome", "report", "side_channels", "drill"],
     ["sandbox", "incidents"],
     ["interceptor", "probes", "standins", "history"],
     ["assertions"],

@@ -20,7 +20,7 @@ from textwrap import wrap
 from typing import Any
 
 from dialtone.target import ProfileError, Target
-from dialtone.target.load import describe
+from dialtone.target.load import describe, nearest
 from dialtone.verdict import Effect, Misdeclared
 
 WIDTH = 80
@@ -242,17 +242,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run)
 
 
-def _nearest() -> Path:
-    named, here = os.environ.get("DIALTONE_CONFIG"), Path.cwd()
-    if named:
-        return Path(named)
-    found = (path for folder in (here, *here.parents) if (path := folder / "dialtone.toml").is_file())
-    return next(found, here / "dialtone.toml")
-
-
 def _run(args: argparse.Namespace) -> int:
     try:
-        target = describe(args.config or _nearest(), args.target, os.environ)
+        target = describe(args.config or nearest(), args.target, os.environ)
         found = rows(collected(args.paths, args.target, args.config), target)
     except (ProfileError, CatalogError) as wrong:
         print(wrong, file=sys.stderr)

@@ -39,6 +39,7 @@ TABLES: dict[str, type[parts.Part]] = {
     "leftovers": provider.Leftovers,
     "tools": provider.Tool,
     "tenant": model.Tenant,
+    "own": model.Own,
     "journal": model.Journal,
     "history": model.History,
 }

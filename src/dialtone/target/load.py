@@ -72,6 +72,15 @@ def read(path: Path) -> _File:
         raise ProfileError(f"{path.name}: not readable as TOML: {error}") from None
 
 
+def nearest() -> Path:
+    """`DIALTONE_CONFIG`, or the nearest `dialtone.toml`; the one that is missing here where there is none."""
+    named, here = os.environ.get("DIALTONE_CONFIG"), Path.cwd()
+    if named:
+        return Path(named)
+    found = (path for folder in (here, *here.parents) if (path := folder / "dialtone.toml").is_file())
+    return next(found, here / "dialtone.toml")
+
+
 def load(path: Path, name: str, environ: Mapping[str, str] = os.environ) -> Target:
     """The named target of the file, checked whole: profile, credentials, fences. Raises ProfileError."""
     file = read(path)

@@ -166,11 +166,20 @@ class Session(Part):
         return self.headers or usual
 
 
+class Own(Part):
+    """`[[tenant.own]]`: one thing that a synthetic tenant needs to itself on a target where its effects are real."""
+
+    what: Text
+    how: Text
+    credential: str | None = None
+    fields: list[str] = []
+
+
 class Tenant(Part):
     """`[tenant]`: how a synthetic tenant comes and goes. `create` returns its columns; `fields` are its parameters.
 
     `sweep` statements remove what a killed run left: they get `%(run)s`, the marker of one run. `runs` lists the
-    markers that are present.
+    markers that are present. `exclude` holds, for each table, the condition that leaves synthetic rows out.
     """
 
     create: Text
@@ -178,6 +187,8 @@ class Tenant(Part):
     remove: list[str] = []
     runs: Text
     sweep: list[str]
+    own: list[Own] = []
+    exclude: dict[str, str] = {}
 
 
 class Redirect(Part):
@@ -314,6 +325,9 @@ class Profile(Part):
             names += [(f"providers.{n}.{k}", getattr(p, k)) for k in ("credential", "client_id", "client_secret")]
             names += [(f"providers.{n}.leftovers.{i}.credential", e.credential) for i, e in enumerate(p.leftovers)]
         names += [("journal.token", self.journal.token)] if self.journal else []
+        names += (
+            [(f"tenant.own.{own.what}.credential", own.credential) for own in self.tenant.own] if self.tenant else []
+        )
         names += [("cron.key", self.cron.key)] if self.cron else []
         told = {"headers": self.headers}
         for n, p in self.providers.items():
