@@ -158,7 +158,8 @@ def promote(plan):
     elif good is None:
         plan.say("there is no deployment before the newest")
     elif good != live:
-        plan.request(f"make {good} live instead of {live}", "vercel", "POST", "rollback", deployment=good)
+        what = f"make {_told(plan, known, good)} live instead of {_told(plan, known, live)}"
+        plan.request(what, "vercel", "POST", "rollback", deployment=good)
 
 
 @action(runbook="site-down", needs=["tools.vercel", "values.hosting_project"])
@@ -166,8 +167,19 @@ def undo_promote(plan):
     """Make the newest deployment live again, which also lets new ones go live by themselves."""
     live, known = _deployments(plan)
     if live != known[0]["uid"]:
-        what = f"make {known[0]['uid']} live instead of {live}"
+        what = f"make {_told(plan, known, known[0]['uid'])} live instead of {_told(plan, known, live)}"
         plan.request(what, "vercel", "POST", "promote", deployment=known[0]["uid"])
+
+
+def _told(plan, known, name):
+    """A deployment with its commit and its age, so that a person can tell which one it is."""
+    one = next((d for d in known if d["uid"] == name), None)
+    if one is None:
+        return name
+    commit = (one.get("meta") or {}).get("githubCommitSha", "")[:7]
+    hours = (plan.clock() - one["createdAt"] / 1000) / 3600
+    age = f"{hours:.0f} h old" if hours < 72 else f"{hours / 24:.0f} days old"
+    return f"{name} ({', '.join(filter(None, [commit, age]))})"
 
 
 def _deployments(plan):

@@ -112,6 +112,24 @@ def test_steps_that_fail_are_told_and_do_not_stop_the_others(target: Target, tmp
     assert (done["state"], done["effect"], done["at"]) == ("done", "not mended", "2027-01-15T08:00:00Z")
 
 
+def test_a_second_look_that_fails_is_no_success(target: Target, tmp_path: Path) -> None:
+    """What was done stands in the record, and whether it helped is unknown, which is never ok."""
+    looks: list[None] = []
+
+    def blind(plan: Plan) -> None:
+        looks.append(None)
+        if len(looks) > 1:
+            raise ValueError("the database is gone")
+        plan.call("first", "GET", "jobs")
+
+    record = Record(tmp_path / "actions.jsonl")
+    outcome = Doing(_action(blind), target).take(record, "somebody")
+    assert (outcome.left, outcome.mended) == (None, False)
+    assert outcome.said == ["nobody can see whether anything is left: blind: the database is gone"]
+    assert [entry["state"] for entry in record.entries()] == ["begun", "done"]
+    assert record.entries()[1]["effect"] == "not mended"
+
+
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [

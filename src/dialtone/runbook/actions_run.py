@@ -35,7 +35,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was shown or done. `left` counts the steps that a second look still finds; None where none was taken."""
+    """What was shown or done. `left` counts the steps that a second look still finds; None where nobody could look."""
 
     action: str
     target: str
@@ -47,13 +47,19 @@ class Outcome:
     @property
     def mended(self) -> bool:
         """Whether nothing failed and nothing is left to do."""
-        return not self.left and not any(step.failed for step in self.steps)
+        return self.left == 0 and not any(step.failed for step in self.steps)
 
     def as_json(self) -> dict[str, Any]:
         """For `--json` and the record."""
         steps = [{"what": s.what, "does": list(s.shown), "came": s.came, "failed": s.failed} for s in self.steps]
         about = {"action": self.action, "target": self.target, "dry_run": self.dry}
-        return {**about, "steps": steps, "said": list(self.said), "left": self.left, "mended": self.mended}
+        return {
+            **about,
+            "steps": steps,
+            "said": list(self.said),
+            "left": self.left,
+            "mended": None if self.dry else self.mended,
+        }
 
 
 class Doing:
@@ -95,11 +101,12 @@ class Doing:
             steps: list[Taken] = []
             try:
                 steps.extend(self._take(step, access, tell) for step in plan.steps)
-                left = self._left(access)
+                left, said = self._after(access)
             except BaseException:
                 record.add(self._clock(), state="broken off", **about, done=[s.what for s in steps if not s.failed])
                 raise
-            outcome = Outcome(self.action.name, self.target.name, False, steps, plan.said, left)
+            said = list(dict.fromkeys((*plan.said, *said)))
+            outcome = Outcome(self.action.name, self.target.name, False, steps, said, left)
             effect = "mended" if outcome.mended else "not mended"
             record.add(self._clock(), state="done", effect=effect, **about, **_only(outcome.as_json(), "steps", "left"))
         return outcome
@@ -128,15 +135,19 @@ class Doing:
         except (StepFailed, Unarmed) as wrong:
             return Taken(step.what, shown, str(wrong), failed=True)
 
-    def _left(self, access: Access) -> int:
-        found: Plan = eventually(
-            lambda: self._plan(access),
-            lambda plan: not plan.steps,
-            within=self.target.profile.settle,
-            clock=self._monotonic,
-            sleep=self._sleep,
-        )
-        return len(found.steps)
+    def _after(self, access: Access) -> tuple[int | None, list[str]]:
+        """How many steps are still to be taken when the target had time to settle, and what is to be said then."""
+        try:
+            found: Plan = eventually(
+                lambda: self._plan(access),
+                lambda plan: not plan.steps,
+                within=self.target.profile.settle,
+                clock=self._monotonic,
+                sleep=self._sleep,
+            )
+        except NotPossible as wrong:
+            return None, [f"nobody can see whether anything is left: {wrong}"]
+        return len(found.steps), found.said
 
 
 def place_of(wrong: BaseException) -> str:

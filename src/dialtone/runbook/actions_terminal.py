@@ -109,5 +109,6 @@ def _told(outcome: Outcome, args: argparse.Namespace) -> str:
             ["dialtone do", outcome.action, *args.words, *(["--target", args.target] if args.target else [])]
         )
         return "\n".join([f"{head}{count}, nothing was changed", *lines, f"do it: {again} --yes"])
-    end = "done, nothing is left to do" if outcome.mended else f"NOT mended, {outcome.left} left to do"
+    left = "whether anything is left is unknown" if outcome.left is None else f"{outcome.left} left to do"
+    end = "done, nothing is left to do" if outcome.mended else f"NOT mended, {left}"
     return "\n".join([head + end, *lines, f"written down in {args.record}"])
