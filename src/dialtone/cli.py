@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
 
     catalog.add_parser(commands)
     tenant.add_parser(commands)
+    from dialtone import catalog
+    from dialtone.history import commands as history
+    history.add_parser(commands)
     sandbox.add_parser(commands)
     from dialtone.interceptor import commands as faults
 

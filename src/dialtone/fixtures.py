@@ -55,7 +55,7 @@ class Judge:
     def rate(self, events: int, samples: int, *, what: str = "", **evidence: Any) -> Finding:
         """Judge a share: `events` counts what the objective names."""
         bad = events if self.objective.direction == "below" else samples - events
-        running().measured = {"bad": bad}
+        running().measured = {"bad": bad, "objective": self.objective.name.replace(" ", "_")}
         return judge_finding(
             self.objective.judge_rate(events, samples, what=what, sequential=running().sequential, **evidence)
         )

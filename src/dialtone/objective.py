@@ -105,6 +105,25 @@ class Objective:
         if not n or alert is None or any(map(math.isnan, values)):
             return self._finding(Verdict.UNKNOWN, None, n, said, evidence, samples_to_exclude(1 - q))
         slower = {level: sum(v > level for v in values) for level in (target, alert, critical) if level is not None}
+        return self.judge_slower(slower, n, value, q=q, said=said, sequential=sequential, **evidence)
+
+    def judge_slower(
+        self,
+        slower: Mapping[float, int],
+        n: int,
+        value: float | None,
+        *,
+        q: float | None = None,
+        said: str = "",
+        sequential: bool = False,
+        **evidence: Any,
+    ) -> Finding:
+        """Judge a quantile whose samples are counted already: how many of `n` exceed each level; `value` is told."""
+        q = q or self.quantile or 0.95
+        target, alert, critical = self._triple()
+        said = said or f"{self.name} {self._show(value)}"
+        if not n or alert is None:
+            return self._finding(Verdict.UNKNOWN, None, n, said, evidence, samples_to_exclude(1 - q))
         share = 1 - q
         test = self.test(q) if sequential else None
         verdict: Verdict = Verdict.UNKNOWN
@@ -121,7 +140,8 @@ class Objective:
         """What a history keeps of samples: how many are past the alert level, and times as whole nanoseconds."""
         level, scale = self.levels.alert, {"ms": 1e6, "s": 1e9}.get(self.unit)
         bad = sum(v > level for v in values) if level is not None else 0
-        return {"bad": bad, "latency": [round(v * scale) for v in values if math.isfinite(v)] if scale else []}
+        kept: list[int] = [round(v * scale) for v in values if math.isfinite(v)] if scale else []
+        return {"bad": bad, "objective": self.name.replace(" ", "_"), "latency": kept}
 
     def _shares(self) -> tuple[float | None, float | None, float | None]:
         """Target, alert and critical level of a rate as shares of bad events."""

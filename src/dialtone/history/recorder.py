@@ -126,4 +126,5 @@ def result_of(entry: Mapping[str, Any], measured: Mapping[str, Any], now: float)
         float(entry["seconds"]),
         "" if verdict is Verdict.OK else str(entry["reason"]),
         latency.encode(values) if values and latency.available() else None,
+        measured.get("objective"),
     )

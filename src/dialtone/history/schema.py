@@ -121,6 +121,10 @@ MIGRATIONS: list[list[str]] = [
         # When a target was last looked at, and how long until the next look.
         "CREATE TABLE dialtone_heartbeat (target TEXT PRIMARY KEY, at BIGINT NOT NULL, every BIGINT NOT NULL)",
     ],
+    [
+        # By which objective a check judges: windows are held against its levels.
+        "ALTER TABLE dialtone_series ADD COLUMN objective TEXT",
+    ],
 ]
 
 NEWEST = len(MIGRATIONS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Result:
     seconds: float = 0.0
     reason: str = ""
     latency: bytes | None = None
+    objective: str | None = field(default=None, compare=False)
 
 
 class Store:
@@ -63,6 +64,7 @@ class Store:
         self.too_old = 0
         self._clock = clock
         self._series: dict[tuple[str, str], int] = {}
+        self._told: set[tuple[str, int]] = set()
 
     @classmethod
     def open(cls, where: str | Path, patience: float = PATIENCE, *, clock: Callable[[], float] = time.time) -> Store:
@@ -93,6 +95,7 @@ class Store:
             series = self._numbers(run.target, sorted({r.check for r in results}))
             rows = [_row(series[r.check], number, r) for r in results]
             new = self.engine.many(_INSERT, rows) if rows else 0
+            self._objectives({(r.objective, series[r.check]) for r in results if r.objective})
             self._remake({(row[0], row[1]) for row in rows}, rolled)
             if also is not None:
                 also()
@@ -116,6 +119,20 @@ class Store:
             )
         known = {c: self._series[target, c] for c in checks if (target, c) in self._series}
         return known | (self.series(target) if missing else {})
+
+    def _objectives(self, told: set[tuple[str, int]]) -> None:
+        fresh = sorted((name, number, name) for name, number in told - self._told)
+        if fresh:
+            changed = "UPDATE dialtone_series SET objective = ? WHERE id = ? AND (objective IS NULL OR objective <> ?)"
+            self.engine.many(changed, fresh)
+            self._told |= told
+
+    def objectives(self, target: str) -> dict[str, str]:
+        """The checks of a target that judge by an objective, with its name."""
+        rows = self.engine.all(
+            "SELECT name, objective FROM dialtone_series WHERE target = ? AND objective IS NOT NULL", [target]
+        )
+        return {str(name): str(objective) for name, objective in rows}
 
     def _remake(self, touched: set[tuple[int, int]], rolled: int) -> None:
         """Results of hours that are over make stale what was made of those, or is being made just now by others."""

@@ -12,10 +12,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from dialtone.objective import Objective
 from dialtone.redact import secrets
 from dialtone.target.alerting import Alerting
 from dialtone.target.fences import fences, live_keys
-from dialtone.target.model import Profile
+from dialtone.target.model import ObjectiveTable, Profile
 from dialtone.target.target import Target
 
 _VARIABLE = re.compile(r"\$\{(\w+)(\??)\}")
@@ -135,6 +136,16 @@ def sandbox_options(path: Path, name: str) -> dict[str, Any]:
     table = _merge(file.defaults, file.target.get(name, {}))
     routes = {hook: str(spec.get("route", "")) for hook, spec in table.get("webhooks", {}).items()}
     return {"app": table.get("app") or None, "webhooks": routes}
+
+
+def objectives(path: Path, name: str) -> dict[str, Objective]:
+    """The objectives of a target, without its environment: what a history is held against. Raises ProfileError."""
+    file = read(path)
+    tables = _merge(file.defaults, file.target.get(name, {})).get("objectives", {})
+    try:
+        return {key: ObjectiveTable.model_validate(table).objective(key) for key, table in tables.items()}
+    except ValidationError as error:
+        raise ProfileError(_explain(path.name, ("target", name, "objectives"), ObjectiveTable, error)) from None
 
 
 def names(path: Path, target: str, table: str, key: str | None = None) -> list[str]:
