@@ -41,12 +41,11 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
     profile.set_defaults(run=_profile)
     from dialtone import catalog, tenant
+    from dialtone.history import commands as history
     from dialtone.sandbox import commands as sandbox
 
     catalog.add_parser(commands)
     tenant.add_parser(commands)
-    from dialtone import catalog
-    from dialtone.history import commands as history
     history.add_parser(commands)
     sandbox.add_parser(commands)
     from dialtone.interceptor import commands as faults
