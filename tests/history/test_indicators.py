@@ -77,7 +77,7 @@ def test_unobserved_time_is_not_uptime(store: Store) -> None:
     assert found.coverage == pytest.approx(0.5)
     assert found.finding.verdict is Verdict.UNKNOWN
     assert found.finding.value == 100
-    assert found.finding.reason.startswith("50% of the window observed, 80% needed: uptime 100% (30 of 30)")
+    assert found.finding.reason.startswith("50% of the window observed, 80% needed: uptime: 100% (30 of 30)")
 
 
 def test_an_error_budget_burns(store: Store) -> None:
