@@ -25,6 +25,7 @@ from dialtone.verdict import Finding, Misdeclared, Unarmed
 if TYPE_CHECKING:
     from dialtone.drill import Story
     from dialtone.http import Answer
+    from dialtone.interceptor.client import Controller
     from dialtone.probes.browser import Browser
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
@@ -245,6 +246,17 @@ def tenants(_tenants: Tenants) -> Iterator[Callable[..., Mapping[str, Any]]]:
 def tenant(tenants: Callable[..., Mapping[str, Any]]) -> Mapping[str, Any]:
     """A synthetic tenant of this check alone."""
     return tenants()
+
+
+@pytest.fixture
+def faults() -> Iterator[Controller]:
+    """The interceptor whose folder DIALTONE_INTERCEPTOR names; what is put through this fixture ends with the test."""
+    from dialtone.interceptor.client import FOLDER_VARIABLE, Controller
+
+    if not os.environ.get(FOLDER_VARIABLE):
+        raise Unarmed(f"no interceptor: start one with `dialtone faults serve` and set {FOLDER_VARIABLE}")
+    with Controller.attached() as controller:
+        yield controller
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     answers = action("answers", _answers, "the authentic answers of providers, with their sources")
     answers.add_argument("provider", nargs="?")
     answers.add_argument("--json", action="store_true")
+    answers.add_argument("--markdown", action="store_true", help="one provider's page of docs/providers")
     action("mechanisms", _mechanisms, "the mechanisms and their parameters")
     for name in ("run", "list", "end", "lever", "journal"):
         actions.choices[name].add_argument(
@@ -177,6 +178,9 @@ def _answers(args: argparse.Namespace) -> int:
     except UnknownAnswerError as error:
         print(error, file=sys.stderr)
         return 2
+    if args.markdown:
+        print("\n".join(page(answers) for answers in chosen), end="")
+        return 0
     if args.json:
         rows = [
             {"provider": a.provider, **{n: getattr(row, n) for n in row.__slots__}, "headers": dict(row.headers)}
@@ -189,6 +193,30 @@ def _answers(args: argparse.Namespace) -> int:
         for row in answers.rows.values():
             print(f"{answers.provider:<10} {row.name:<34} {row.status}  {row.symptom}")
     return 0
+
+
+def page(answers: Any) -> str:
+    """A provider's page: every answer with its symptom and source."""
+    lines = [
+        f"# {answers.provider}: what it answers when something is wrong",
+        "",
+        f"Hosts: {', '.join(f'`{host}`' for host in answers.hosts)}. Each answer is put with",
+        f"`faults.{answers.provider}.ENDPOINT.ANSWER(share=…, nth=…, seed=…)` or, in a plan, with",
+        f'`{{"fault": "answer", "provider": "{answers.provider}", "row": "ENDPOINT.ANSWER"}}`.',
+        "This page is written by `dialtone faults answers PROVIDER --markdown`.",
+        "",
+        "| endpoint | what matches |",
+        "|---|---|",
+    ]
+    for name, match in answers.endpoints.items():
+        told = ", ".join(f"{key} `{value}`" for key, value in match.items()) or "every request of the hosts"
+        lines.append(f"| `{name}` | {told} |")
+    for row in answers.rows.values():
+        head = "".join(f"\n{name}: {value}" for name, value in row.headers.items())
+        lines += ["", f"## {row.name}", "", f"{row.symptom[0].upper()}{row.symptom[1:]}.", ""]
+        lines += ["```http", f"{row.status}{head}", f"content-type: {row.content_type}", "", row.body, "```", ""]
+        lines.append(f"Source: {row.source}.")
+    return "\n".join(lines) + "\n"
 
 
 def _mechanisms(_: argparse.Namespace) -> int:
