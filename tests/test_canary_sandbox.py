@@ -135,4 +135,6 @@ def test_a_bad_run_in_which_a_worker_dies(sandbox: Sandbox, profile: Path, tmp_p
     assert code == 1
     assert states.count("broken") >= 1
     assert states.count("breach") + states.count("critical") >= 6
+    assert document["diagnosis"]["looks"]["running_statements"]["rows"] is not None  # it looked, and told nothing
+    assert list((tmp_path / "out" / "diagnosis").glob("*.md"))
     assert told(sandbox, tmp_path / "out", output) == []
