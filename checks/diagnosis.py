@@ -169,7 +169,7 @@ def clocks(get, ask, target, suspect):
     off = {"target": ahead(get(target.route("health") if "health" in target.profile.routes else "/"))}
     for name in [n for n, p in target.profile.providers.items() if p.probe][:2]:
         with contextlib.suppress(Judged, Unarmed):
-            off[name] = ahead(ask(name))
+            off[name] = ahead(ask(name, fresh=True))
     known = {whose: seconds for whose, seconds in off.items() if seconds is not None}
     wrong = {whose for whose, seconds in known.items() if abs(seconds) > target.profile.clock_skew}
     if "target" in wrong:

@@ -154,7 +154,10 @@ def _look_at_clocks(monkeypatch: pytest.MonkeyPatch, of_target: float, of_provid
     )
     suspects: list[str] = []
     function(
-        lambda *_: answer(of_target), lambda *_: answer(of_provider), target, lambda cause, _: suspects.append(cause)
+        lambda *_: answer(of_target),
+        lambda *_, **__: answer(of_provider),
+        target,
+        lambda cause, _: suspects.append(cause),
     )
     return suspects
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -150,10 +151,20 @@ class Scene:
         return get
 
     def _make_ask(self) -> Callable[..., Answer]:
-        """`ask("stripe", path)`: a read of a provider with the prober's own credential."""
-        from dialtone.probes.provider import ask
+        """`ask("stripe", path)`: a read of a provider with the prober's own credential.
 
-        return lambda name, path=None: ask(self.target, self.ask_for("reach"), name, path)
+        What a check of the run has read already is not read again, for the sake of quotas, unless it is to be `fresh`.
+        """
+        from dialtone.probes.provider import ask
+        from dialtone.probes.shared import VARIABLE, Shared
+
+        shared = Shared(os.environ.get(VARIABLE))
+        self._closing.append(shared.close)
+
+        def read(name: str, path: str | None = None, *, fresh: bool = False) -> Answer:
+            return ask(self.target, self.ask_for("reach"), name, path, shared=None if fresh else shared)
+
+        return read
 
     def _make_read(self) -> Callable[..., Answer]:
         """`read("vercel", "deployments", name=value)`: a GET of a path of a tool, filled with the profile's values."""
