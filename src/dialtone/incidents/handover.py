@@ -39,6 +39,10 @@ RESIDENT = "DIALTONE_RESIDENT"
 """Set by whoever looks at the timers all the time: deadlines are then not late by a whole round."""
 
 
+EPHEMERAL = "DIALTONE_EPHEMERAL"
+"""Set where the history may be older than what was sent from it, as on a disk that goes with a killed job."""
+
+
 class Handover:
     """Everything that is configured, for one target."""
 
@@ -128,7 +132,8 @@ class Handover:
 
     def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time) -> Postman:
         """Who carries the messages."""
-        return Postman(outbox, self.senders, lacking=self.lacking, clock=clock)
+        wary = bool(self._environ.get("GITHUB_ACTIONS") or self._environ.get(EPHEMERAL))
+        return Postman(outbox, self.senders, lacking=self.lacking, clock=clock, wary=wary)
 
     def _hear(self, desk: Desk, at: float) -> None:
         waiting = [i.id for i in desk.records.latest(200) if i.state is State.OPEN]

@@ -230,7 +230,10 @@ def _row(found: Sequence[Any]) -> Row:
 
 
 class Postman:
-    """Sends what may leave. `senders` are the armed channels; a row of another one goes to its fallback at once."""
+    """Sends what may leave. `senders` are the armed channels; a row of another one goes to its fallback at once.
+
+    `wary`: the store may be older than what was sent from it, so that every row is in doubt.
+    """
 
     def __init__(
         self,
@@ -240,9 +243,10 @@ class Postman:
         lacking: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
+        wary: bool = False,
     ) -> None:
         self.outbox, self._senders, self._clock = outbox, senders, clock
-        self._lacking = lacking or {}
+        self._lacking, self._wary = lacking or {}, wary
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
         self._resting: dict[str, float] = {}
 
@@ -274,7 +278,7 @@ class Postman:
         message = replace(_digest(together) if len(together) > 1 else row.message)
         memory = {} if message.digest else self.outbox.memory(row.message.incident, row.channel)
         try:
-            memory = self._sender(row.channel).send(message, memory, doubt=row.doubt)
+            memory = self._sender(row.channel).send(message, memory, doubt=row.doubt or self._wary)
         except NotSent as trouble:
             if trouble.after:
                 self._resting[row.channel] = at + trouble.after

@@ -38,6 +38,7 @@ class Mail(StandIn):
             "to": request.path,
             "subject": str(message.get("subject", "")),
             "text": _text(message),
+            "id": str(message.get("message-id", "")),
         }
 
     def text(self, request: Request) -> str:
