@@ -172,10 +172,10 @@ class Outbox:
                 self._insert([(told, first, False, at, at, deadline, others)])
 
     def retry(self, at: float, ids: Sequence[str] = ()) -> int:
-        """Rows that failed may leave again, all of them or these; how many."""
-        where = f" AND id IN ({', '.join('?' * len(ids))})" if ids else ""
+        """Rows that failed may leave again: these, or all that no later message of their incident has overtaken."""
+        where = f" AND id IN ({', '.join('?' * len(ids))})" if ids else _NOT_OVERTAKEN
         with self.engine.transaction():
-            rows = self.engine.all(f"SELECT id FROM dialtone_outbox WHERE state = 'failed'{where}", list(ids))
+            rows = self.engine.all(f"SELECT id FROM dialtone_outbox o WHERE state = 'failed'{where}", list(ids))
             return (
                 self.engine.many(
                     "UPDATE dialtone_outbox SET state = 'pending', after = ?, deadline = ?, leased = 0 WHERE id = ?",
@@ -216,6 +216,8 @@ class Outbox:
 _INSERT = f"INSERT INTO dialtone_outbox VALUES ({', '.join('?' * 17)}) ON CONFLICT DO NOTHING"
 _COLUMNS = "id channel state severity digest after deadline attempts doubt sent fallback error body".split()
 _SELECT = f"SELECT {', '.join('o.' + name for name in _COLUMNS)} FROM dialtone_outbox o"
+_NOT_OVERTAKEN = """ AND NOT EXISTS (SELECT 1 FROM dialtone_outbox e WHERE e.incident = o.incident
+ AND e.channel = o.channel AND e.seq > o.seq AND e.state = 'sent')"""
 _CLAIMABLE = """WHERE o.state = 'pending' AND o.after <= ? AND o.leased <= ? AND NOT EXISTS (
  SELECT 1 FROM dialtone_outbox e WHERE e.incident = o.incident AND e.channel = o.channel AND e.seq < o.seq
  AND e.state = 'pending')"""
