@@ -23,12 +23,12 @@ def _epoch(said):
     proof="observed",
     objective="backup_age",
     catches=["backups-failing"],
-    needs=["values.backup_provider", "values.backups"],
+    needs=["providers.supabase", "values.backups", "values.backup_good"],
     requests=0,
 )
 def test_backup_is_recent(target, record, objective):
     """The provider's newest backup that succeeded is not older than a day and a bit."""
-    tree = record(target.value("backup_provider"), target.value("backups"))
+    tree = record("supabase", target.value("backups"))
     told = pick(tree, target.field("backup_list", "backups")) or []
     state, good = target.field("backup_state", "status"), target.value("backup_good")
     whole = [b for b in told if str(b.get(state)) == good]

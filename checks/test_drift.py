@@ -12,12 +12,12 @@ _PAIR = ("production", "preview")
     runbook="configuration",
     proof="observed",
     catches=["preview-drift"],
-    needs=["values.variables_provider", "values.variables", "required_variables"],
+    needs=["providers.vercel", "values.variables", "required_variables"],
     requests=0,
 )
 def test_preview_is_set_up_like_production(target, record):
     """Every variable that production needs is set for previews as well, and the other way round."""
-    tree = record(target.value("variables_provider"), target.value("variables"))
+    tree = record("vercel", target.value("variables"))
     told = pick(tree, target.field("variable_list", "envs")) or []
     name, targets = target.field("variable_name", "key"), target.field("variable_targets", "target")
     of = {where: {str(v[name]) for v in told if where in (v.get(targets) or [])} for where in _PAIR}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from dialtone import check, eventually, expect, fail, ok, pick, undecided
 from dialtone.template import body, fill
@@ -99,11 +100,14 @@ def test_client_error_reaches_sentry(target, http, run, journal):
     catches=["sentry-drops-events", "sentry-silent"],
     needs=["routes.client_error", "requests.client_error", "providers.sentry", "values.sentry_search"],
     requests=1,
+    reads=10,  # a look each `quiet` until the error is there
 )
 def test_client_error_is_found_at_sentry(target, http, run, record):
     """An error in a visitor's browser is kept by Sentry: taken in and dropped is what nobody notices."""
     search = fill(target.value("sentry_search"), {"mark": _report(target, http, run, "error")})
-    if not eventually(lambda: record("sentry", search), bool, within=target.profile.settle):
+    pause = target.profile.quiet
+    looked = {"within": target.profile.settle, "sleep": lambda seconds: time.sleep(max(seconds, pause))}
+    if not eventually(lambda: record("sentry", search), bool, **looked):
         fail(f"Sentry does not know the error after {target.profile.settle:g} s")
     ok("Sentry has kept the error")
 
