@@ -52,7 +52,7 @@ def _synced(target, db, booking):
     runbook="calendar",
     effect="costs",
     catches=["refresh-not-stored"],
-    needs=[*_PATH, "credentials.google_refresh_token", "queries.stored_token"],
+    needs=[*_PATH, "queries.appointment", "credentials.google_refresh_token", "queries.stored_token"],
     requests=1,
 )
 def test_expired_token_is_refreshed(target, tenants, book, db, run):
@@ -74,7 +74,7 @@ def test_expired_token_is_refreshed(target, tenants, book, db, run):
     runbook="calendar",
     effect="costs",
     catches=["refresh-late"],
-    needs=[*_PATH, "credentials.google_refresh_token", "queries.stored_token", "journal"],
+    needs=[*_PATH, "queries.appointment", "credentials.google_refresh_token", "queries.stored_token", "journal"],
     requests=1,
 )
 def test_token_is_refreshed_before_expiry(target, tenants, book, db, run, journal):
@@ -111,7 +111,7 @@ def test_clock_skew_is_healed(target, tenants, book, db, run):
     runbook="calendar",
     effect="costs",
     catches=["rotation-dropped"],
-    needs=[*_PATH, "credentials.google_rotating_token", "queries.stored_token"],
+    needs=[*_PATH, "queries.appointment", "credentials.google_rotating_token", "queries.stored_token"],
     requests=1,
 )
 def test_rotated_token_is_kept(target, tenants, book, db, run):
@@ -210,7 +210,9 @@ def test_booking_reaches_the_calendar(target, tenants, book, db, run):
         "routes.jobs",
         "cron",
         "credentials.google_refresh_token",
+        "queries.appointment",
         "queries.unsynced_appointment",
+        "values.caller",
     ],
     requests=2,
 )

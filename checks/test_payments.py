@@ -25,7 +25,7 @@ def test_payment_success_rate(indicator):
     severity="P0",
     runbook="payments",
     catches=["stripe-endpoint-disabled"],
-    needs=["providers.stripe.endpoints"],  # and the webhook's route, not its secret
+    needs=["providers.stripe.endpoints", "webhooks.stripe.route"],
     proof="observed",
     requests=0,
 )

@@ -54,7 +54,7 @@ def test_response_time_p50(page, target, sampler, objective):
 def test_connect_time_p95(target, sampler, objective):
     """Name, TCP and TLS of a new connection take no longer than an answer may."""
     url = target.profile.tls_url or target.profile.base_url
-    seen = sampler.connects(f"{url.rstrip('/')}{target.page('home').path}", objective.objective, objective.q)
+    seen = sampler.connects(f"{url.rstrip('/')}{target.home.path}", objective.objective, objective.q)
     objective.quantile(seen.values, what="p95 of connecting", errors=seen.errors)
 
 

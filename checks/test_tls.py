@@ -60,7 +60,7 @@ def test_plain_http_redirects_to_https(target, http):
 def test_security_headers_are_set(target, http):
     """The headers that keep browsers from being used against a visitor are there."""
     base = target.profile.tls_url or target.profile.base_url
-    answer = http.send("GET", f"{base.rstrip('/')}{target.page('home').path}")
+    answer = http.send("GET", f"{base.rstrip('/')}{target.home.path}")
     if answer.failure and answer.failure.kind == "tls":
         undecided("no page could be had over TLS; see certificate_chain_is_valid")
     expect(http.judge(answer)).status(200)

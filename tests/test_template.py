@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialtone.template import TemplateError, body, fill, made, moments
+from dialtone.template import TemplateError, body, fill, made, moments, rewritten
 
 calm = settings(deadline=None, max_examples=100)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -75,3 +77,49 @@ def test_made_up_values_follow_the_seed() -> None:
     assert digits[1:].isdigit()
     assert token.isalnum()
     assert int(hexes, 16) >= 0
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@calm
+@given(value=texts)
+def test_a_value_in_a_form_stays_a_value(value: str) -> None:
+    """No value ends its field, or begins another; what the template says itself is sent as it stands."""
+    made = body("From=%2B1&Body={{text}}&Last=1", {"text": value}, content_type=FORM)
+    assert made.startswith(b"From=%2B1&Body=")
+    assert parse_qsl(made.decode(), keep_blank_values=True) == [("From", "+1"), ("Body", value), ("Last", "1")]
+
+
+def test_a_form_is_told_from_what_is_none() -> None:
+    """A JSON template under the type of a form is a mistake of the profile."""
+    with pytest.raises(TemplateError, match="not a form"):
+        body('{"a": 1}', {}, content_type=FORM)
+
+
+@calm
+@given(value=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Co", "Cn"])))
+def test_a_value_in_xml_stays_a_value(value: str) -> None:
+    """Neither in an element nor in an attribute."""
+    made = body('<a b="{{x}}">{{x}}</a>', {"x": value}, content_type="text/xml; charset=utf-8")
+    tree = ElementTree.fromstring(made)  # noqa: S314 - made here
+    assert (tree.get("b"), tree.text or "") == (value, value)
+
+
+def test_other_text_is_sent_as_it_stands() -> None:
+    """Without any escaping: nothing is known of it."""
+    assert body("id={{x}}&\n", {"x": "a&b"}, content_type="text/plain") == b"id=a&b&\n"
+
+
+def test_the_same_in_other_bytes() -> None:
+    """A JSON body is indented otherwise, a form escaped otherwise; of other types nothing is known."""
+    for kind, plain, indent in (("application/json", b'{"a":[1]}', None), ("application/json", b'{\n "a": [1]\n}', 1)):
+        other = rewritten(plain, kind, indent)
+        assert other
+        assert other != plain
+        assert json.loads(other) == json.loads(plain)
+    form = b"a=1&b=+x&c="
+    other = rewritten(form, FORM)
+    assert other == b"a=%31&b=%20%78&c="
+    assert parse_qsl(other, keep_blank_values=True) == parse_qsl(form, keep_blank_values=True)
+    assert rewritten(b"<a/>", "text/xml") is None

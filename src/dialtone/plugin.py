@@ -80,7 +80,8 @@ class Hooks:
         for mark in metafunc.definition.iter_markers("dialtone_each"):
             table, argument, known, key, but = mark.args
             names = dict.fromkeys([*known, *self.session.environment.names(table, key)])
-            metafunc.parametrize(argument, [name for name in names if name not in but])
+            cases = [name for name in names if name not in but]
+            metafunc.parametrize(argument, cases or [pytest.param("*", id="any")])  # which is unarmed
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:

@@ -198,6 +198,9 @@ class Session:
 
     def _unarmed(self, item: pytest.Item, meta: Meta) -> str | None:
         target = self.environment.target
+        for case in cases_of(item):
+            if case.endswith(".*"):
+                return f"the profile has no {case.removesuffix('.*')} that this check is for"
         needs = [*needs_of(item, meta), *([f"objectives.{meta.objective}"] if meta.objective else [])]
         return target.refuses(meta.effect) or "; ".join(target.lacks(needs)) or None
 

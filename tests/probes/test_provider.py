@@ -153,3 +153,16 @@ def test_witnesses_tell_the_time(api: str) -> None:
     assert ahead is not None
     assert 270 < ahead < 330
     assert read_clock("http://127.0.0.1:1") is None
+
+
+def test_a_key_may_stand_in_the_query(api: str, target: Target) -> None:
+    """Beside what the probe asks for anyway; an answer that the profile calls good is none of a refusal."""
+    acme = target.profile.providers["acme"]
+    told = {"probe": "/v1/map?zoom=1", "auth": "none", "query": {"key": "credential:probe_key"}, "status": [200, 401]}
+    profile = target.profile.model_copy(update={"providers": {"acme": acme.model_copy(update=told)}})
+    here = Target("here", profile, {"probe_key": "a&b"})
+    Api.answer = (401, "application/json", b"{}")
+    assert ask(here, Reach([]), "acme").status == 401
+    assert Api.asked[-1][1] == "/v1/map?zoom=1&key=a%26b"
+    with pytest.raises(Refused, match="401"):
+        ask(here, Reach([]), "acme", "/v1/other")

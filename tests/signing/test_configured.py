@@ -115,6 +115,30 @@ def test_other_keys_keep_their_form() -> None:
     assert len(base64.b64decode(prefixed.removeprefix("whsec_"), validate=True)) == 32
 
 
+def test_the_address_is_signed_as_well() -> None:
+    """Twilio's example with the address that a delivery is sent to; Square's formula, address and bytes."""
+    body = b"Digits=1234&To=%2B18005551212&From=%2B12349013030&Caller=%2B12349013030&CallSid=CA1234567890ABCDE"
+    twilio = configured(**{**TWILIO, "message": "{url}{form}"})
+    address = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    headers = twilio.sign(body, key="12345", at=0, event_id="", url=address)
+    assert headers == {"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}
+    square = configured(header="h", message="{url}{body}", encoding="base64")
+    made = hmac.new(b"k", b"https://a.example/hook{}", hashlib.sha256).digest()
+    assert square.sign(b"{}", key="k", at=0, event_id="", url="https://a.example/hook") == {
+        "h": base64.b64encode(made).decode()
+    }
+    assert (twilio.signs, square.signs) == ({"url", "form"}, {"url", "body"})
+
+
+def test_a_secret_that_is_just_shown() -> None:
+    """GitLab's and Telegram's scheme: the same for any body, and nothing of the delivery is signed."""
+    gitlab = configured(header="X-Gitlab-Token", value="{key}")
+    assert gitlab.sign(b"a", key="s3cret", at=0, event_id="") == {"X-Gitlab-Token": "s3cret"}
+    assert gitlab.signs == frozenset()
+    assert gitlab.stale_after == math.inf
+    assert gitlab.other_key("s3cret") != "s3cret"
+
+
 def test_scheme_without_time() -> None:
     """A scheme that signs no time can send no old event: that check is not armed, and says why."""
     scheme = configured(**GITHUB)

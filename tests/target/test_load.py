@@ -229,6 +229,7 @@ def test_a_question_mark_leaves_an_entry_out(profile: Any) -> None:
     entry = '[target.preview.providers.slack]\nbase_url = "${SLACK?}"\n'
     path = profile(GOOD + entry)
     assert load(path, "preview", {}).profile.providers == {}
+    assert load(path, "preview", {}).lacks(["providers.slack"]) == ["providers.slack needs SLACK, which is not set"]
     assert load(path, "preview", {"SLACK": "https://s"}).provider("slack").base_url == "https://s"
     said = wrong(profile(changed('"https://preview.example.com"', '"${BASE?}"')))
     assert said == "dialtone.toml: target.preview: ${BASE?} may stand only inside an entry such as [providers.NAME]"

@@ -124,3 +124,111 @@ def test_a_number_without_a_unit_is_no_duration(text: Any) -> None:
     """Five of what?"""
     with pytest.raises(ValueError, match="a number and a unit"):
         seconds(text)
+
+
+HOOK = {
+    "route": "/h",
+    "scheme": "stripe",
+    "key": "hook",
+    "answer_within": "5s",
+    "genuine": '{"of": "{{tenant.id}}"}',
+    "effects": [{"what": "stored", "sql": "SELECT 1"}, {"what": "called", "provider": "courier"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("needs", "lacks"),
+    [
+        (["webhooks.shop.harmless"], ["the profile has no webhooks.shop.harmless"]),
+        (["webhooks.shop.genuine"], ["the profile has no tenant"]),
+        (["webhooks.shop.effects"], ["APP_DB is not set"]),
+        (["webhooks.shop.route"], []),
+        (["routes.a", "pages", "routes.a", "values.b"], ["the profile has no routes.a, pages and values.b"]),
+        (["cron", "database"], ["the profile has no cron", "APP_DB is not set"]),
+        (["credentials.db", "credentials.id"], ["APP_DB and APP_ID are not set"]),
+        (["providers.tides"], ["APP_ID is not set"]),
+        (
+            ["providers.weather", "routes.a"],
+            ["the profile has no routes.a", "providers.weather needs W, which is not set"],
+        ),
+        (["values.no", "values.none"], ["the profile has no values.none"]),
+    ],
+)
+def test_a_need_stands_for_all_that_it_takes(needs: list[str], lacks: list[str]) -> None:
+    """Templates for their tenant, effects for where they are seen; reasons of one form are one sentence."""
+    tables = {
+        "webhooks": {"shop": HOOK},
+        "providers": {"tides": {"base_url": "http://t", "headers": {"api-key": "credential:id"}}},
+        "values": {"no": False},
+    }
+    credentials = {"hook": "x", "token": "x"}
+    here = Target("here", Profile.model_validate({**TABLES, **tables}), credentials, absent={"providers.weather": "W"})
+    assert here.lacks(needs) == lacks
+
+
+def test_headers_of_the_profile_hold_credentials() -> None:
+    """Put in where they are used; the one that is missing is named by its variable."""
+    here = target({"id": "secret"})
+    assert here.headers({"api-key": "credential:id", "accept": "x"}) == {"api-key": "secret", "accept": "x"}
+    with pytest.raises(Unarmed, match="APP_HOOK is not set"):
+        here.headers({"a": "credential:hook"})
+
+
+def test_a_route_may_be_a_whole_address() -> None:
+    """Webhooks may have a host of their own."""
+    assert target().url("/hook") == "http://127.0.0.1:1/hook"
+    assert target().url("https://hooks.example.com/hook") == "https://hooks.example.com/hook"
+
+
+def test_the_home_page_is_the_first_where_none_is_called_so() -> None:
+    """Checks of the site take it; without pages they are unarmed."""
+    pages = {name: {"path": f"/{name}", "contains": "x"} for name in ("board", "home")}
+    assert target(pages=pages).home.path == "/home"
+    assert target(pages={"board": pages["board"]}).home.path == "/board"
+    with pytest.raises(Unarmed, match=r"pages\.home"):
+        _ = target().home
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "region"),
+    [
+        (r"^[\w-]+", "lon-3", "lon-3"),
+        (r"^([a-z]{3,5}[0-9]*)::", "iad1::iad1::x7", "iad1"),
+        (r"^quay=([a-z]+)", "pier=1", None),
+        (r"\d+", None, None),
+        (r".+", "x" * 90, "x" * 20),
+    ],
+)
+def test_the_edge_tells_the_region(pattern: str, value: str | None, region: str | None) -> None:
+    """The first group, or all that matches; never more than a name's length."""
+    edge = target(edge={"header": "x-edge", "region": pattern}).profile.edge
+    assert edge is not None
+    assert edge.region_of(value) == region
+
+
+def test_a_session_is_shown_as_it_is_told() -> None:
+    """A bearer token, a cookie, or headers of one's own."""
+    assert target().profile.session.shown() == {"authorization": "Bearer {{token}}"}
+    assert target(session={"cookie": "sid"}).profile.session.shown() == {"cookie": "sid={{token}}"}
+    assert target(session={"headers": {"x-s": "{{token}}"}}).profile.session.shown() == {"x-s": "{{token}}"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"edge": {"header": "x", "region": "("}}, "not a regular expression"),
+        ({"cron": {"key": "nobody"}}, "cron.key names the credential 'nobody'"),
+        ({"providers": {"t": {"base_url": "http://t", "query": {"key": "credential:no"}}}}, "providers.t.query.key"),
+        ({"indicators": {"i": {"sql": "%(window)s", "objective": "errors"}}}, "asks for the window"),
+    ],
+)
+def test_what_does_not_meet_is_a_mistake(tables: dict[str, Any], said: str) -> None:
+    """Told before anything is sent."""
+    with pytest.raises(ValueError, match=said):
+        target(**tables)
+
+
+def test_tables_may_stand_under_their_schema() -> None:
+    """Both ways of writing mean the same."""
+    nested = target(tables={"billing": {"orders": ["id"]}, "users": ["id"]}).profile.tables
+    assert nested == target(tables={"billing.orders": ["id"], "users": ["id"]}).profile.tables

@@ -56,7 +56,8 @@ def ask(
     running().exchanges.append(lambda: {"request": f"{method} {name} {answer.path}", **describe(answer)})
     if answer.failure and not reach.online():
         raise Offline("no witness answers: the prober is offline")
-    if path is not None or answer.status not in provider.status:
+    expected = path is None and answer.status in provider.status and answer.status != 200
+    if not expected:
         _judge_access(target, provider, name, answer)
     if answer.ok and answer.is_html:
         raise Undecided(
