@@ -137,7 +137,8 @@ def judged(page: Page, covers: Covers) -> Coverage:
         elif anchors.setdefault(line.anchor, line.number) != line.number:
             found.complaints.append(f"{where} has the anchor of line {anchors[line.anchor]}: {line.anchor}")
         if not line.covers:
-            found.complaints.append(f"{where} is covered by nothing: end it with → and what covers it ({line.anchor})")
+            told = line.anchor or _cut(line.text)
+            found.complaints.append(f"{where} is covered by nothing: end it with → and what covers it ({told})")
         found.complaints += [f"{where}: {wrong}" for cover in line.covers if (wrong := covers.wrong(cover))]
     found.complaints += [f"line {n} has a placeholder in use: {text}" for n, text in page.placeholders]
     if page.lines and found.share("runs") < LEAST:
