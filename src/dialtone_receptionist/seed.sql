@@ -36,6 +36,10 @@ asked AS (
          (VALUES ('page', 200, 12), ('api', 200, 6), ('webhook', 200, 3), ('api', 401, 1)) AS v (kind, status, requests)
     WHERE EXISTS (SELECT FROM seeded)
 ),
+scheduled AS (
+    INSERT INTO cron_runs (name, finished_at) SELECT 'process-jobs', now() WHERE EXISTS (SELECT FROM seeded)
+    ON CONFLICT DO NOTHING
+),
 watched AS (
     -- Nobody ever removes this user: it being gone means that rows were lost.
     INSERT INTO custom_users (email, password_hash, name)

@@ -85,7 +85,7 @@ class Traffic:
 
     async def forget(self) -> None:
         """Remove counts that nobody looks at any more."""
-        await self._db.execute("DELETE FROM request_counts WHERE minute < now() - interval '7 days'")
+        await self._db.execute("DELETE FROM request_counts WHERE minute < now() - interval '25 hours'")
 
     async def close(self) -> None:
         """Add the rest and stop."""

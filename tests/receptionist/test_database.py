@@ -37,6 +37,7 @@ def test_the_seed_is_a_healthy_day(databases: Databases, db: Session) -> None:
         "SELECT count(*) FROM calls WHERE status = 'completed' AND created_at > now() - interval '24 hours'": 400,
         "SELECT count(*) FROM appointments WHERE google_event_id IS NOT NULL"
         " AND created_at > now() - interval '24 hours'": 300,
+        "SELECT count(*) FROM cron_runs WHERE finished_at > now() - interval '1 hour'": 1,
         "SELECT count(*) FROM webhook_events WHERE event_type = 'seed'"
         " AND processed_at - created_at < interval '1 second'": 300,
         "SELECT count(*) FROM appointments a JOIN appointments b ON a.business_id = b.business_id AND a.id < b.id"
