@@ -53,6 +53,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=bool(os.environ.get("DIALTONE_NO_DIAGNOSIS")),
         help="do not look for the cause when a check is red",
     )
+    again = "run the checks again and again, as in 60s, until Ctrl-C or --for"
+    group.addoption("--every", metavar="DURATION", help=again)
+    group.addoption("--for", dest="rounds_for", metavar="DURATION", help="with --every: for how long, as in 25m")
     hooks = Hooks()
     pluginmanager.register(hooks, "dialtone-hooks")
     pluginmanager.register(Items(hooks), "dialtone-items")
@@ -82,6 +85,19 @@ class Hooks:
             names = dict.fromkeys([*known, *self.session.environment.names(table, key)])
             cases = [name for name in names if name not in but]
             metafunc.parametrize(argument, cases or [pytest.param("*", id="any")])  # which is unarmed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        """With `--every` this process runs no test: it supervises sessions that do."""
+        if not config.getoption("every", None):
+            return None
+        from dialtone.watch import supervise
+
+        config._do_configure()
+        try:
+            return supervise(config, self.session.environment)
+        finally:
+            config._ensure_unconfigure()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
