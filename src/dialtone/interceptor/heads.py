@@ -70,9 +70,9 @@ class Head:
 
     def closes(self) -> bool:
         """Whether the sender closes the connection after this message (RFC 9112 section 9.3)."""
-        at = self.lower.find(b"\r\nconnection:")
-        if at < 0:
+        if b"\r\nconnection:" not in self.lower:
             return self._is_1_0()
+        at = self.lower.find(b"\r\nconnection:")
         value = self.lower[at + 13 : self.lower.find(b"\r\n", at + 13)]
         return b"close" in value or (self._is_1_0() and b"keep-alive" not in value)
 
@@ -83,7 +83,7 @@ class Head:
 class RequestHead(Head):
     """The head of a request: method, target as sent, and what follows from them."""
 
-    __slots__ = ("method", "path", "target")
+    __slots__ = ("method", "old", "path", "target")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
@@ -92,7 +92,8 @@ class RequestHead(Head):
             self.method, target, version = raw[: raw.find(b"\r\n")].split(b" ")
         except ValueError:
             raise BadMessageError(400, "a request line that has not three parts") from None
-        if version != b"HTTP/1.1" and version != b"HTTP/1.0":
+        self.old = version != b"HTTP/1.1"
+        if self.old and version != b"HTTP/1.0":
             raise BadMessageError(505, "a version other than HTTP/1.1 and HTTP/1.0")
         self.target = path = target
         if path[:1] != b"/":
@@ -102,10 +103,12 @@ class RequestHead(Head):
         self.path = path.partition(b"?")[0] if b"?" in path else path
 
     def _is_1_0(self) -> bool:
-        return self.raw.find(b" HTTP/1.0\r\n", 0, len(self.method) + len(self.target) + 12) > 0
+        return self.old
 
     def framing(self) -> int:
         """How the body is framed; never UNTIL_CLOSE. Raises BadMessageError."""
+        if b"\r\ncontent-length:" not in self.lower and b"\r\ntransfer-encoding:" not in self.lower:
+            return NO_BODY
         length = self.length()
         if length == CHUNKED and self._is_1_0():
             raise BadMessageError(400, "Transfer-Encoding in HTTP/1.0")

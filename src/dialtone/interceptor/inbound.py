@@ -121,13 +121,16 @@ class Inbound(Connection):
         else:
             self._agree(last >= 0)
         self.requests += 1
-        authority = head.authority()
-        host = self.host or hostname(authority)
+        host = self.host
+        if host is None:
+            host = hostname(head.authority())
+        elif head.lower.count(b"\r\nhost:") > 1:
+            raise BadMessageError(400, "more than one Host")
         core = self.core
         target = core.hosts.get(host) or core.host(host)
         exchange = Exchange(self, head, host, target, counter, self.requests, perf_counter())  # type: ignore[arg-type] # refused below when None
-        if head.closes():
-            exchange.closes = True
+        if head.old or b"\r\nconnection:" in head.lower:
+            exchange.closes = head.closes()
         self.exchange = exchange
         if last < 0:
             exchange.request_done = False

@@ -67,8 +67,11 @@ class Outbound(asyncio.Protocol):
                 self.inbound.theirs("bytes after the end of an answer")
             return
         try:
-            if exchange.answer is None and not self._held and exchange.acts is None:
+            if exchange.answer is None and exchange.acts is None and not self._held:
                 data = self._whole(exchange, data)
+                if not data:
+                    self.inbound.answered(exchange)
+                    return
             while data:
                 data = self._take(exchange, data)
                 if exchange.response_done or self.inbound.blind:
@@ -89,21 +92,22 @@ class Outbound(asyncio.Protocol):
     def _whole(self, exchange: Exchange, data: bytes) -> bytes:
         """The short way: an answer that is there in one piece and ends with it; else all bytes are left."""
         start = data.find(END) + 4
-        if start < 4:
+        code = data[9:12]
+        if start < 4 or code < b"200" or code == b"204" or code == b"304" or exchange.head.method == b"HEAD":
             return data
-        head = ResponseHead(data[:start])
-        status = head.status
-        if status < 200:
+        lower = data[:start].lower()
+        at = lower.find(b"\r\ncontent-length: ") + 18
+        length = lower[at : lower.find(b"\r\n", at)]
+        if at < 18 or not length.isdigit() or start + int(length) != len(data):
             return data
-        framing = head.framing(exchange.head.method)
-        if framing < 0 or start + framing != len(data) or exchange.head.method == b"HEAD":
-            return data
+        # Whatever else the head may say of its length: llhttp has to see the end here too, or it is refused.
         self._parser.feed_data(data)
-        if not self._said.complete:
+        said = self._said
+        if not said.complete:
             raise BadMessageError(502, "an answer whose end two readers see at different places")
-        self._said.complete = False
-        exchange.status = status
-        if head.closes():
+        said.complete = False
+        exchange.status = int(code)
+        if b"\r\nconnection: keep-alive\r\n" not in lower and ResponseHead(data[:start]).closes():
             exchange.closes = True
         exchange.out += len(data)
         self.inbound.write(data)
