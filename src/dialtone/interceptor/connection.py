@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         self._gone = True
         if self.core.connections.pop(self.number, None) is not None:
             for host in self.met:
-                self.core.open[host] -= 1
+                self.core.left(host)
         for task in tuple(self._tasks):
             task.cancel()
         self._release()
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def stop(self, why: int) -> None:
         """Do not read from the client, for one of several reasons."""
-        if not self._stopped:
+        if not self._stopped and not self.transport.is_closing():
             self.transport.pause_reading()
         self._stopped |= why
 

@@ -76,6 +76,12 @@ class Core:
             found = self.hosts.get("*." + name.partition(".")[2])
         return found
 
+    def left(self, host: str) -> None:
+        """A connection to a host is gone; names that nobody is connected to are forgotten."""
+        self.open[host] -= 1
+        if not self.open[host]:
+            del self.open[host]
+
     def early(self, host: str) -> list[Act]:
         """What acts on a new connection to a host."""
         found = [f for f in self.board.early if f.matcher.host is None or fnmatchcase(host, f.matcher.host)]

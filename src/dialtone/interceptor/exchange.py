@@ -60,6 +60,7 @@ class Exchange:
     def hold(self) -> None:
         """Prepare for faults: the request waits here, the answer goes through a queue."""
         self.gathered: list[bytes] = []
+        self.size = 0
         self.queue: deque[bytes] = deque()
         self.queued = 0
         self.waiter: asyncio.Future[None] | None = None

@@ -282,6 +282,9 @@ class Inbound(Connection):
     def upgraded(self, exchange: Exchange) -> None:
         """After 101 bytes go both ways unread."""
         self.blind = True
+        if exchange.acts is not None:
+            exchange.response_done = True
+            exchange.wake()
         self.core.journal.event("exchange", **self.about(exchange), by="theirs", why="upgraded")
         self.exchange = None
         outbound = self.outbound

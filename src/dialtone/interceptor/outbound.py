@@ -202,13 +202,13 @@ class Outbound(asyncio.Protocol):
 
     def stop(self) -> None:
         """Do not read: the client does not keep up."""
-        if not self._stopped:
+        if not self._stopped and not self.transport.is_closing():
             self._stopped = True
             self.transport.pause_reading()
 
     def go(self) -> None:
         """Read again."""
-        if self._stopped:
+        if self._stopped and not self.transport.is_closing():
             self._stopped = False
             self.transport.resume_reading()
 

@@ -25,6 +25,7 @@ def consider(exchange: Exchange, found: list[Fault], piece: bytes, end: int) -> 
     """Decide which faults act; `piece` are the first bytes of the request, its head ends at `end`."""
     exchange.hold()
     exchange.gathered.append(piece)
+    exchange.size = len(piece)
     exchange.acts = []
     if any(f.matcher.body or f.spec.mechanism.whole_request for f in found) and not exchange.request_done:
         exchange.undecided = found
@@ -46,7 +47,8 @@ def more(exchange: Exchange, piece: bytes) -> None:
             inbound.pend(piece)
         return
     exchange.gathered.append(piece)
-    size = sum(map(len, exchange.gathered))
+    exchange.size += len(piece)
+    size = exchange.size
     if exchange.undecided is not None:
         if exchange.request_done or size > MAX_BODY:
             found, exchange.undecided = exchange.undecided, None
@@ -105,6 +107,9 @@ async def _perform(exchange: Exchange, acts: list[Act], raw: bytes) -> None:
     if cut is not None:
         inbound.exchange = None
         inbound.end(cut.how)
+        if cut.how == "half":
+            await acts[-1].fault.waiting.pause(None)
+            inbound.end("close")
         return
     if not exchange.response_done:
         inbound.drop()
@@ -133,6 +138,8 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
     for act in acts:
         pieces = act.fault.spec.mechanism.answer(act, pieces)
     async for piece in pieces:
+        if inbound.exchange is not exchange:
+            return
         watch.see(piece)
         exchange.out += len(piece)
         inbound.write(piece)

@@ -49,7 +49,7 @@ class TcpOutbound(asyncio.Protocol):
 
     def stop(self) -> None:
         """Do not read."""
-        if not self._stopped:
+        if not self._stopped and not self.transport.is_closing():
             self._stopped = True
             self.transport.pause_reading()
 

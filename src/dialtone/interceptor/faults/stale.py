@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dialtone.interceptor.edit import set_header
 from dialtone.interceptor.mechanism import Act, Mechanism, Pieces, mechanism
 
-MOST = 256
+MOST = 64
 LARGEST = 2**20
 
 
