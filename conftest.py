@@ -145,6 +145,8 @@ def record(ask):
 
     def read(provider: str, path: str) -> Any:
         answer = ask(provider, path)
+        if answer.status == 404:
+            undecided(f"{provider} knows no {path.partition('?')[0]}: does the profile name the right one?")
         if answer.failure or not answer.ok:
             said = answer.failure.reason if answer.failure else f"answered {answer.status}"
             undecided(f"{provider} gives no record: {said}; see provider_answers")

@@ -10,7 +10,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,6 +137,49 @@ def test_a_call_that_may_cost_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     call = checks["synthetic_call"]
     assert (call["verdict"], call["kind"]) == ("unknown", "undecided")
     assert call["reason"].startswith("taken in, answered, agent asked, bridged: in time; not run here: booked, stored,")
+
+
+class Refuser(BaseHTTPRequestHandler):
+    """Answers with the status that its path begins with, in HTML."""
+
+    def do_GET(self) -> None:
+        """See BaseHTTPRequestHandler."""
+        text = b"<html><title>Sign in</title>"
+        self.send_response(int(self.path.split("/")[1]))
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refuser() -> Iterator[str]:
+    """Address of a server that refuses in every way."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuser)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_providers_that_refuse(sandbox: Sandbox, tmp_path: Path, refuser: str) -> None:
+    """401, 403, 429, a web page, 404 and 503: what rests on a provider's record is unknown, and says what to do."""
+    said = {
+        "backup_is_recent": ("supabase", 401, "refused", "renew SANDBOX_SUPABASE_TOKEN"),
+        "preview_is_set_up_like_production": ("vercel", 403, "refused", "give more rights to SANDBOX_VERCEL_TOKEN"),
+        "sessions_do_not_crash": ("sentry", 429, "refused", "run rounds less often"),
+        "domain_has_time_left": ("rdap", 200, "undecided", "answered a web page where its API answers JSON"),
+        "telnyx_deliveries_succeed": ("telnyx", 404, "undecided", "does the profile name the right one?"),
+        "stripe_events_are_delivered": ("stripe", 503, "undecided", "see provider_answers"),
+    }
+    moved = {name: (f"${{SANDBOX_{name.upper()}_URL}}", f"{refuser}/{status}") for name, status, _, _ in said.values()}
+    checks = run(sandbox, tmp_path, "checks", "-k", " or ".join(said), **moved)
+    for name, (_, _, kind, words) in said.items():
+        assert (checks[name]["verdict"], checks[name]["kind"]) == ("unknown", kind), checks[name]
+        assert words in checks[name]["reason"]
 
 
 def test_a_prober_whose_clock_is_off(sandbox: Sandbox, tmp_path: Path) -> None:
