@@ -41,6 +41,7 @@ def test_a_mail_lands_in_the_journal(standins, mailer):
         "to": "on-call@example.com",
         "subject": "Café geschlossen",
         "text": "Grüße\n",
+        "id": "",
     }
 
 

@@ -23,6 +23,7 @@ from dialtone.incidents.handover import Handover, RoutesError, unheard
 from dialtone.incidents.lifecycle import Incident
 from dialtone.incidents.message import Line, Message, moment, subject
 from dialtone.incidents.outbox import Row
+from dialtone.incidents.records import as_json
 from dialtone.incidents.routing import duration
 from dialtone.incidents.silence import Silence
 from dialtone.redact import secrets
@@ -125,7 +126,7 @@ def _incidents(args: argparse.Namespace) -> int:
             return 0
         shown = [i for i in desk.records.latest(500, args.target) if i.live or args.all]
         if args.json:
-            print(json.dumps([asdict(i) for i in shown], indent=1, ensure_ascii=False))
+            print(json.dumps([as_json(i) for i in shown], indent=1, ensure_ascii=False))
         elif not shown:
             print(f"no open incident on {args.target}")
         for incident in () if args.json else shown:
@@ -197,7 +198,11 @@ def _outbox(args: argparse.Namespace) -> int:
         if args.action == "list":
             shown = desk.outbox.rows(state=args.state)
             if args.json:
-                print(json.dumps([asdict(row) for row in shown], indent=1, ensure_ascii=False))
+                print(
+                    json.dumps(
+                        [{**asdict(r), "message": r.message.as_json()} for r in shown], indent=1, ensure_ascii=False
+                    )
+                )
             for row in () if args.json else shown:
                 print(_row(row))
             return 0

@@ -7,6 +7,7 @@ the next run or with `dialtone outbox send`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -54,6 +55,7 @@ class Handover:
         armed = {n: c for n, c in self.alerting.channels.items() if n not in self.lacking}
         self.senders: dict[str, Sender] = {n: build(n, c, environ) for n, c in armed.items()}
         self._words: list[str] = []
+        self._looked: tuple[str, float] | None = None
 
     @classmethod
     def open(cls, config: Path, target: Target, environ: Mapping[str, str] = os.environ) -> Handover | None:
@@ -111,6 +113,7 @@ class Handover:
         if before and at - before[0] > 3 * before[1]:
             gap = duration(at - before[0])
             self._words.append(f"nothing looked at {run.target} for {gap}: every {duration(before[1])} was planned")
+        self._looked = run.token, run.every
         signs = [sign_of(check, at) for check in checks if check["armed"] and not check["experiment"]]
         desk.absorb(f"{run.token} {run.place}".strip(), run.target, signs, at, within=True)
         look = desk.gap
@@ -128,7 +131,23 @@ class Handover:
         desk.tick(clock())
         arrived = self.postman(desk.outbox, clock).drain(patience)
         self._words += lapsed(self.alerting.maintenance, clock())
+        self._alive(clock())
         return arrived
+
+    def _alive(self, at: float) -> None:
+        """Tell the dead man's switches that the target was looked at: only after a round that is stored."""
+        if self._looked is None:
+            return
+        token, every = self._looked
+        for name, sender in self.senders.items():
+            check_in = getattr(sender, "check_in", None)
+            if check_in is None:
+                continue
+            ident = hashlib.sha256(token.encode()).hexdigest()[:32]
+            try:
+                check_in(f"dialtone-{self._target.name}", "ok", ident, every, at=at)
+            except NotSent as trouble:
+                self._words.append(f"{name} was not told that the watch is alive: {trouble.reason}")
 
     def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time) -> Postman:
         """Who carries the messages."""
