@@ -19,7 +19,7 @@ CHECKS = ROOT / "checks"
 ROOM = ROOT / "src/dialtone/runbook"
 READS = [
     *(ROOM / f"{name}.py" for name in "after ask causes child diagnosis items looks masking record scene tell".split()),
-    CHECKS / "causes.py",
+    *sorted(CHECKS.glob("causes*.py")),
     CHECKS / "diagnosis.py",
 ]
 
