@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dialtone import cli
-from dialtone.catalog import document, markdown, rows, text, totals
+from dialtone.catalog import document, markdown, rows, standing, text, totals
 from dialtone.target.load import describe
 
 PROFILE = """
@@ -53,6 +54,18 @@ def target(tmp_path: Path) -> Any:
     """The production of that profile, with nothing in the environment."""
     (tmp_path / "dialtone.toml").write_text(PROFILE)
     return describe(tmp_path / "dialtone.toml", "live", {})
+
+
+def test_what_is_armed_here_and_now(target: Any) -> None:
+    """By the environment as it is; those that are not, by their reason."""
+    armed, unarmed = standing(ENTRIES, replace(target, credentials={"stripe": "x"}))
+    assert armed == ["asks[stripe]", "asks[nobody]"]
+    assert unarmed == {
+        "LIVE_DB is not set": ["one"],
+        "live does not allow costs: effects in its profile": ["charges"],
+        "live does not allow disrupts: effects in its profile": ["bursts"],
+        "the profile has no routes.home and objectives.speed": ["judged"],
+    }
 
 
 def test_rows(target: Any) -> None:

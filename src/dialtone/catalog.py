@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import wrap
@@ -123,24 +124,41 @@ def _lacks(target: Target, needs: Sequence[str]) -> list[str]:
         return [str(wrong)]
 
 
+class _Noted(dict[str, str]):
+    """Credentials that are all there; which of them were asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(dict.fromkeys(names, "present"))
+        self.asked: list[str] = []
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.append(name)
+        return super().__getitem__(name)
+
+
 def _variables(target: Target, needs: Sequence[str]) -> Iterator[str]:
     """The variables of the environment behind the credentials that these needs stand for."""
-    profile = target.profile
-    for need in needs:
-        table, _, name = need.partition(".")
-        keys: list[str | None] = []
-        if table == "credentials":
-            keys = [name]
-        elif table == "database":
-            keys = [profile.database]
-        elif table == "journal" and profile.journal:
-            keys = [profile.journal.token]
-        elif table == "webhooks" and name in profile.webhooks:
-            keys = [profile.webhooks[name].key]
-        elif table == "providers" and name in profile.providers:
-            provider = profile.providers[name]
-            keys = [provider.credential, provider.client_id, provider.client_secret]
-        yield from (profile.credentials[key] for key in keys if key in profile.credentials)
+    noted = _Noted(target.profile.credentials)
+    with suppress(Misdeclared):  # told by _lacks
+        replace(target, credentials=noted).lacks(needs)
+    yield from (target.profile.credentials[name] for name in noted.asked)
+
+
+def standing(entries: Sequence[Mapping[str, Any]], target: Target) -> tuple[list[str], dict[str, list[str]]]:
+    """The ids that are armed on a target in this environment, and those that are not, by the reason."""
+    armed: list[str] = []
+    unarmed: dict[str, list[str]] = {}
+    for entry in entries:
+        needs = [*entry["needs"], *([f"objectives.{entry['objective']}"] if entry["objective"] else [])]
+        try:
+            reason = target.refuses(Effect(entry["effect"])) or "; ".join(target.lacks(needs))
+        except Misdeclared as wrong:
+            reason = str(wrong)
+        if reason:
+            unarmed.setdefault(reason, []).append(entry["id"])
+        else:
+            armed.append(entry["id"])
+    return armed, unarmed
 
 
 def totals(found: Sequence[Row]) -> dict[str, int]:

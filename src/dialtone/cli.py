@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dialtone import __version__
 from dialtone.plugin import find_config
+
+if TYPE_CHECKING:
+    from dialtone.target import Target
 
 _EPILOG = """\
 checks and experiments themselves are run by pytest:
@@ -34,11 +39,15 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     profile = commands.add_parser(
         "profile",
-        help="read a target's profile and say what is armed",
-        description="Reads a profile and the environment as a run would, without a request, and says what is missing.",
+        help="read a target's profile and say which checks are armed, and what the others lack",
+        description="Reads a profile and the environment as a run would, without a request, and says what is missing:"
+        " credentials, and for each check that is not armed the reason. A sandbox is known only while it runs.",
     )
     profile.add_argument("target", help="name of the target in the profile file")
     profile.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
+    profile.add_argument(
+        "--checks", type=Path, default=Path("checks"), metavar="PATH", help="file or folder of checks (default: checks)"
+    )
     profile.set_defaults(run=_profile)
     from dialtone import catalog, tenant
     from dialtone.history import commands as history
@@ -80,6 +89,26 @@ def _profile(args: argparse.Namespace) -> int:
         print(f"fenced, only reads: {fence}")
     for name, variable in sorted(target.profile.credentials.items()):
         print(f"  {'set    ' if name in target.credentials else 'missing'}  {name}  ({variable})")
+    return _armed(args, path, target)
+
+
+def _armed(args: argparse.Namespace, path: Path, target: Target) -> int:
+    from dialtone.catalog import CatalogError, collected, standing
+    from dialtone.report.terminal import names_of
+
+    if not args.checks.exists():
+        print(f"{args.checks}: no checks there; name them with --checks to see which are armed")
+        return 0
+    try:
+        armed, unarmed = standing(collected([str(args.checks)], args.target, path), target)
+    except CatalogError as wrong:
+        print(wrong, file=sys.stderr)
+        return 4
+    print(f"{len(armed)} checks are armed, {sum(map(len, unarmed.values()))} are not:")
+    for reason, ids in sorted(unarmed.items(), key=lambda item: (-len(item[1]), item[0])):
+        print(textwrap.fill(reason, 100, initial_indent="  ", subsequent_indent="  "))
+        told = names_of([{"id": name} for name in ids])
+        print(textwrap.fill(told, 100, initial_indent="      ", subsequent_indent="      "))
     return 0
 
 

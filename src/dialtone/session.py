@@ -343,7 +343,7 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "severity": str(meta.severity),
         "effect": str(meta.effect),
         "runbook": meta.runbook,
-        "needs": list(dict.fromkeys([*needs_of(item, meta), *cases_of(item)])),
+        "needs": needs_of(item, meta),
         "reads": reads_of(item, meta),
         "objective": meta.objective,
         "experiment": meta.experiment,

@@ -146,8 +146,12 @@ def test_the_profile_is_read_without_a_request(tmp_path: Path) -> None:
     (tmp_path / "parcels.toml").write_text(toml(until("tenants", "https://parcels.example.com", "https://example.com")))
     environ = {"PATH": os.environ["PATH"], "JOURNAL_URL": "http://127.0.0.1:1", "SHOP_SECRET": SECRET}
     words = [sys.executable, "-m", "dialtone.cli", "profile", "mine", "--config", "parcels.toml"]
+    words += ["--checks", str(ROOT / "checks" / "test_webhooks.py")]
     done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=True)
     assert "mine: preview, https://parcels.example.com" in done.stdout
     assert re.search(r"set +shop_secret", done.stdout)
     assert re.search(r"missing +database_url", done.stdout)
+    assert re.search(r"^\d+ checks are armed, \d+ are not:$", done.stdout, re.M)
+    lacking = "the profile has no requests.ping and routes.retell\n      ping_is_answered"
+    assert lacking in done.stdout
     assert SECRET not in done.stdout

@@ -147,6 +147,7 @@ HOOK = {
         (["cron", "database"], ["the profile has no cron", "APP_DB is not set"]),
         (["credentials.db", "credentials.id"], ["APP_DB and APP_ID are not set"]),
         (["providers.tides"], ["APP_ID is not set"]),
+        (["providers.weather", "values.w"], ["providers.weather and values.w need W, which is not set"]),
         (
             ["providers.weather", "routes.a"],
             ["the profile has no routes.a", "providers.weather needs W, which is not set"],
@@ -162,7 +163,12 @@ def test_a_need_stands_for_all_that_it_takes(needs: list[str], lacks: list[str])
         "values": {"no": False},
     }
     credentials = {"hook": "x", "token": "x"}
-    here = Target("here", Profile.model_validate({**TABLES, **tables}), credentials, absent={"providers.weather": "W"})
+    here = Target(
+        "here",
+        Profile.model_validate({**TABLES, **tables}),
+        credentials,
+        absent={"providers.weather": "W", "values.w": "W"},
+    )
     assert here.lacks(needs) == lacks
 
 

@@ -85,7 +85,7 @@ def summarise(
     for (verdict, reason), group in _grouped(told):
         first = group[0]
         colour = {"yellow": True} if verdict == Verdict.DEGRADED else {"red": True, "bold": verdict == Verdict.CRITICAL}
-        for line in _wrapped(_names(group, 4), width, f"{verdict.upper():<9}{first['severity']}  "):
+        for line in _wrapped(names_of(group, 4), width, f"{verdict.upper():<9}{first['severity']}  "):
             terminal.write_line(line, **colour)
         for line in _wrapped(reason, width):
             terminal.write_line(line)
@@ -105,7 +105,7 @@ def summarise(
     for (_, reason), group in _grouped(f for f in gathered.all() if not f["armed"]):
         for line in _wrapped(reason, width, f"{'unarmed':<13}"):  # what is to be done stands first
             terminal.write_line(line)
-        for line in _wrapped(_names(group, 6), width):
+        for line in _wrapped(names_of(group, 6), width):
             terminal.write_line(line, light=True)
     for line, strong in closing:
         terminal.write_line(line, bold=strong)
@@ -135,7 +135,7 @@ def _grouped(found: Iterable[dict[str, Any]]) -> list[tuple[tuple[str, str], lis
     return list(groups.items())
 
 
-def _names(group: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
+def names_of(group: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
     """The ids of a group, cases of one check together; names of `most` checks at most, the others counted."""
     cases: dict[str, list[str]] = {}
     for one in group:
@@ -153,7 +153,7 @@ _COLOURS = {"broken": {"purple": True}}
 
 def _list(terminal: pytest.TerminalReporter, word: str, found: list[dict[str, Any]], width: int) -> None:
     for (_, reason), group in _grouped(found):
-        for line in _wrapped(_names(group), width, f"{word:<13}"):
+        for line in _wrapped(names_of(group), width, f"{word:<13}"):
             terminal.write_line(line, **_COLOURS.get(word, {"yellow": True}))
         for line in _wrapped(reason, width):
             terminal.write_line(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +155,7 @@ class Target:
                 self._require(need)
             except Unarmed as reason:
                 missing.append(str(reason))
-        return _joined(dict.fromkeys(missing))
+        return _joined(missing)
 
     def _require(self, need: str) -> None:
         table, name, key = [*need.split(".", 2), "", ""][:3]
@@ -197,16 +198,30 @@ class Target:
 
 
 _LACKING, _UNSET = "the profile has no ", " is not set"
+_FORMS: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (re.compile(rf"{_LACKING}(?P<name>\S+)()"), _LACKING + "{names}", _LACKING + "{names}"),
+    (
+        re.compile(r"(?P<name>\S+) needs (\S+), which is not set"),
+        "{names} needs {of}, which is not set",
+        "{names} need {of}, which is not set",
+    ),
+    (re.compile(rf"(?P<name>\S+)(){_UNSET}"), "{names}" + _UNSET, "{names} are not set"),
+)
+"""Reasons of one form, as one: what is listed, of what; the sentence for one and for several."""
 
 
 def _joined(reasons: Iterable[str]) -> list[str]:
-    """Reasons of one form as one: `the profile has no a, b and c`."""
-    told = list(reasons)
-    lacking = [r.removeprefix(_LACKING) for r in told if r.startswith(_LACKING)]
-    unset = [r.removesuffix(_UNSET) for r in told if r.endswith(_UNSET) and " " not in r.removesuffix(_UNSET)]
-    found = [f"{_LACKING}{_listed(lacking)}"] if lacking else []
-    found += [f"{_listed(unset)}{_UNSET if len(unset) == 1 else ' are not set'}"] if unset else []
-    return found + [r for r in told if not r.startswith(_LACKING) and r.removesuffix(_UNSET) not in unset]
+    """Reasons of one form as one sentence: `the profile has no a, b and c`."""
+    told = list(dict.fromkeys(reasons))
+    found: list[str] = []
+    for form, one, several in _FORMS:
+        groups: dict[str, list[str]] = {}
+        for match in filter(None, map(form.fullmatch, told)):
+            groups.setdefault(match[2], []).append(match["name"])
+        for of, names in groups.items():
+            sentence = one if len(names) == 1 else several
+            found.append(sentence.format(names=_listed(names), of=of))
+    return found + [reason for reason in told if not any(form.fullmatch(reason) for form, _, _ in _FORMS)]
 
 
 def _listed(names: list[str]) -> str:
