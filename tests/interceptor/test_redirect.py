@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.interceptor.conftest import Proxy
 
+from dialtone import cli
 from dialtone.interceptor.client import Controller
 from dialtone.interceptor.redirect import BypassedError, by_command, environment, hosts_file, prove
 
@@ -106,6 +107,33 @@ def test_an_application_that_bypasses_is_refused(controller: Controller, tmp_pat
     }
     with pytest.raises(BypassedError, match=r"calls to other\.test did not arrive .* nothing is started"):
         prove(controller, commands, by_command(commands, env), timeout=0.3)
+
+
+def test_the_command_starts_nothing_unproven(
+    proxy: Proxy,
+    controller: Controller,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host without a canary is refused by name, one that bypasses too; with all proved the application runs, led."""
+    monkeypatch.setattr("dialtone.interceptor.redirect._CANARY_TIMEOUT", 0.3)
+    for name in ("HTTPS_PROXY", "https_proxy", "NODE_OPTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    at = ["faults", "through", "--at", str(proxy.folder)]
+    trusted = [word for host in ("other.test", "dead.test", "tcp.test") for word in ("--unproven", host)]
+    application = ["--", sys.executable, "-c", "import os; print('led by', os.environ['HTTPS_PROXY'])"]
+    assert cli.main([*at, *trusted, *application]) == 1
+    assert "no canary for api.test: nothing is started" in capfd.readouterr().err
+    assert cli.main([*at, *trusted, "--canary", "api.test=true", *application]) == 1
+    out, err = capfd.readouterr()
+    assert "api.test did not arrive" in err
+    assert "led by" not in out
+    canary = f'api.test={sys.executable} -c "{CLIENTS["urllib3"]}"'
+    assert cli.main([*at, *trusted, "--canary", canary, *application]) == 0
+    out, err = capfd.readouterr()
+    assert "arrived: api.test" in err
+    assert f"led by http://{proxy.interceptor.listeners['*'].shown()}" in out
 
 
 def test_names_need_port_443(controller: Controller) -> None:

@@ -36,6 +36,13 @@ class ControlError(RuntimeError):
         self.problems = list(problems)
 
 
+def folder_of(folder: Path | None = None) -> Path:
+    """The folder of an interceptor: the given one, or that of DIALTONE_INTERCEPTOR. Raises ControlError without."""
+    if folder is None and not os.environ.get(FOLDER_VARIABLE):
+        raise ControlError(f"which interceptor? Start one with `dialtone faults serve` and set {FOLDER_VARIABLE}")
+    return folder or Path(os.environ[FOLDER_VARIABLE])
+
+
 class Active:
     """A fault that was put. In a `with` it ends with the block."""
 
@@ -83,9 +90,7 @@ class Controller:
     @classmethod
     def attached(cls, folder: Path | None = None, *, ttl: float = 5.0) -> Controller:
         """The controller of the interceptor whose folder is given, or named by DIALTONE_INTERCEPTOR."""
-        named = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
-        if named is None:
-            raise ControlError(f"which interceptor? Start one with `dialtone faults serve` and set {FOLDER_VARIABLE}")
+        named = folder_of(folder)
         try:
             state = json.loads((named / "state.json").read_text())
             return cls(state["control"], (named / "token").read_text(), ttl=ttl)

@@ -26,6 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    from dialtone.interceptor.through import add_to as add_through
+
     actions = group.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     def action(name: str, run: Callable[[argparse.Namespace], int], told: str) -> argparse.ArgumentParser:
@@ -56,7 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     answers.add_argument("--json", action="store_true")
     answers.add_argument("--markdown", action="store_true", help="one provider's page of docs/providers")
     action("mechanisms", _mechanisms, "the mechanisms and their parameters")
-    for name in ("run", "list", "end", "lever", "journal"):
+    add_through(actions)
+    for name in ("run", "list", "end", "lever", "journal", "through"):
         actions.choices[name].add_argument(
             "--at", type=Path, metavar="FOLDER", help="folder of the interceptor (default: $DIALTONE_INTERCEPTOR)"
         )

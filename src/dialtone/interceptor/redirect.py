@@ -88,7 +88,7 @@ def in_names(state: Mapping[str, Any], folder: Path, command: Sequence[str]) -> 
 
 
 def prove(
-    controller: Controller, hosts: Iterable[str], call: Callable[[str], object], timeout: float = _CANARY_TIMEOUT
+    controller: Controller, hosts: Iterable[str], call: Callable[[str], object], timeout: float | None = None
 ) -> None:
     """Have the application call each host once, and see every call arrive. Raises BypassedError, naming the hosts.
 
@@ -104,7 +104,7 @@ def prove(
             told = f" ({type(error).__name__})"
         else:
             told = ""
-        until = time.monotonic() + timeout
+        until = time.monotonic() + (_CANARY_TIMEOUT if timeout is None else timeout)
         while controller.state()["arrived"].get(host, 0) <= before:
             if time.monotonic() > until:
                 missed.append(host + told)
