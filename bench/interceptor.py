@@ -27,6 +27,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench._table import ROOT, Bench
 
@@ -65,6 +67,7 @@ class Bed:
         self.first, self.last = "0", str((os.cpu_count() or 2) - 1)
         self.upstream = free_port()
         self._stack = contextlib.ExitStack()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Bed:
         body = "x" * 477
@@ -82,6 +85,7 @@ class Bed:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **env}, start_new_session=True,
         )  # fmt: skip
         self._stack.callback(_end, process)
+        self.processes[name] = process
         until = time.monotonic() + 30
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
@@ -116,17 +120,25 @@ class Bed:
         self.start(name, self.first, command, control, **env)
         return f"127.0.0.1:{port}", f"http://127.0.0.1:{control}"
 
-    def wrk(self, url: str, connections: int, seconds: float) -> dict[str, float]:
+    def cpu(self, name: str) -> float:
+        """Seconds of CPU that a process and its children have used."""
+        process = psutil.Process(self.processes[name].pid)
+        times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
+        return float(sum(one.user + one.system for one in times))
+
+    def wrk(self, url: str, connections: int, seconds: int) -> dict[str, float]:
         """Requests a second, and p50 and p99 in ms."""
         out = subprocess.run(
-            ["taskset", "-c", self.last, "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", url],
+            ["taskset", "-c", self.last, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url],
             capture_output=True, text=True, check=True, timeout=seconds + 30,
         ).stdout  # fmt: skip
         if found := re.search(r"Non-2xx or 3xx responses: (\d+)", out):
             raise RuntimeError(f"{url}: {found[0]}")
         found = re.search(r"Requests/sec: +([\d.]+)", out)
         assert found, out
-        return {"rate": float(found[1]), "p50": _ms(out, "50%"), "p99": _ms(out, "99%")}
+        number = re.search(r"(\d+) requests in", out)
+        assert number
+        return {"number": float(number[1]), "rate": float(found[1]), "p50": _ms(out, "50%"), "p99": _ms(out, "99%")}
 
 
 def _ms(out: str, row: str) -> float:
@@ -173,33 +185,35 @@ def rules(number: int) -> list[dict[str, object]]:
     return made
 
 
-def others(bed: Bed) -> Iterator[tuple[str, str]]:
-    """Further proxies that are installed, each with a base address."""
+def others(bed: Bed, alone: bool) -> Iterator[tuple[str, str, str]]:
+    """Further proxies that are installed: what they are, their process, their address."""
     port = free_port()
     bed.nginx(
         "nginx-proxy", bed.first,
         NGINX.format(folder=bed.folder, port=free_port(), body="", more=PROXY_PASS.format(
             folder=bed.folder, port=port, upstream=bed.upstream)),
     )  # fmt: skip
-    yield "nginx proxy_pass, JSON log", f"127.0.0.1:{port}"
+    yield "nginx proxy_pass, JSON log", "nginx-proxy", f"127.0.0.1:{port}"
+    if alone:
+        return
     if (envoy := TOOLS / "envoy/bin/envoy").exists():
         port = free_port()
         path = bed.folder / "envoy.json"
         path.write_text(json.dumps(_envoy(port, bed.upstream, bed.folder)))
         bed.start("envoy", bed.first, [str(envoy), "-c", str(path), "--concurrency", "1", "-l", "error"], port)
-        yield "Envoy, 10 routes, JSON log", f"127.0.0.1:{port}"
+        yield "Envoy, 10 routes, JSON log", "envoy", f"127.0.0.1:{port}"
     if (mb := TOOLS / "mb/node_modules/.bin/mb").exists():
         port, admin = free_port(), free_port()
         bed.start("mb", bed.first, [str(mb), "--port", str(admin), "--nologfile", "--loglevel", "error"], admin)
         stub = {"responses": [{"proxy": {"to": f"http://127.0.0.1:{bed.upstream}", "mode": "proxyTransparent"}}]}
         body = json.dumps({"port": port, "protocol": "http", "stubs": [stub]}).encode()
         call(f"http://127.0.0.1:{admin}/imposters", body, **{"content-type": "application/json"})
-        yield "mountebank", f"127.0.0.1:{port}"
+        yield "mountebank", "mb", f"127.0.0.1:{port}"
     if (mitm := TOOLS / "mitm/bin/mitmdump").exists():
         port = free_port()
         command = [str(mitm), "-q", "--mode", f"reverse:http://127.0.0.1:{bed.upstream}", "-p", str(port)]
         bed.start("mitm", bed.first, [*command, "--set", f"confdir={bed.folder}/mitm"], port)
-        yield "mitmproxy", f"127.0.0.1:{port}"
+        yield "mitmproxy", "mitm", f"127.0.0.1:{port}"
 
 
 def _envoy(port: int, upstream: int, folder: Path) -> dict[str, object]:
@@ -237,7 +251,9 @@ def main() -> int:
     if not shutil.which("nginx") or not shutil.which("wrk"):
         print("nginx and wrk are needed: apt-get install nginx-light wrk", file=sys.stderr)
         return 2
-    rounds, seconds = (3, 1.0) if bench.quick else (5, 3.0)
+    bench.parser.add_argument("--alone", action="store_true", help="without the other proxies, nginx apart")
+    bench.parser.add_argument("--rounds", type=int, help="instead of 5, or 3 in a quick run")
+    rounds, seconds = (bench.arguments.rounds or 3, 1) if bench.quick else (bench.arguments.rounds or 5, 3)
     with tempfile.TemporaryDirectory(prefix="dialtone-bench-") as name, Bed(Path(name)) as bed:
         plain, _ = bed.interceptor("plain")
         ten, ten_control = bed.interceptor("ten", journal=True)
@@ -251,21 +267,29 @@ def main() -> int:
             "1,000 rules, seed, journal": f"http://{thousand}/v1/balance",
             "TLS": f"https://{plain}/",
         }
-        urls |= {told: f"http://{address}/v1/balance" for told, address in others(bed)}
+        names = {"direct": "upstream", "pass-through": "plain", "10 rules, seed, journal": "ten"}
+        names |= {"1,000 rules, seed, journal": "thousand", "TLS": "plain"}
+        for told, name_, address in others(bed, bench.arguments.alone):
+            urls[told], names[told] = f"http://{address}/v1/balance", name_
+        cpu: dict[str, list[float]] = {told: [] for told in urls}
         found: dict[str, list[float]] = {told: [] for told in urls}
         alone: dict[str, list[float]] = {"direct": [], "pass-through": [], "nginx proxy_pass, JSON log": []}
         for _ in range(rounds):
             for told, url in urls.items():
                 renew(ten_control)
                 renew(thousand_control)
-                found[told].append(bed.wrk(url, 32, seconds)["rate"])
+                before = bed.cpu(names[told])
+                seen = bed.wrk(url, 32, seconds)
+                found[told].append(seen["rate"])
+                cpu[told].append((bed.cpu(names[told]) - before) / seen["number"] * 1e6)
             for told, values in alone.items():
                 values.append(bed.wrk(urls[told], 1, seconds)["p50"])
-        delays = _delays(bed, 1.5 if bench.quick else 10.0)
+        delays = _delays(bed, 2 if bench.quick else 10)
     rate = {told: statistics.median(values) for told, values in found.items()}
     p50 = {told: statistics.median(values) for told, values in alone.items()}
     bench.rows(
-        ["", "requests/s", "of direct"], [[told, round(value), value / rate["direct"]] for told, value in rate.items()]
+        ["", "requests/s", "of direct", "CPU us a request"],
+        [[told, round(v), v / rate["direct"], statistics.median(cpu[told])] for told, v in rate.items()],
     )
     bench.rows(["p50 at one connection", "us"], [[told, value * 1000] for told, value in p50.items()])
     bench.rows(["200 ms delay, connections", "p50 ms", "p99 ms"], [[n, d["p50"], d["p99"]] for n, d in delays.items()])
@@ -273,7 +297,7 @@ def main() -> int:
     return bench.finish()
 
 
-def _delays(bed: Bed, seconds: float) -> dict[int, dict[str, float]]:
+def _delays(bed: Bed, seconds: int) -> dict[int, dict[str, float]]:
     address, control = bed.interceptor("delay")
     plan(control, [{"fault": "latency", "seconds": 0.2, "match": {"path": "/slow"}, "ttl": 60}])
     return {connections: bed.wrk(f"http://{address}/slow", connections, seconds) for connections in (1, 64)}

@@ -16,11 +16,9 @@ _FILLERS = 8
 class Listener:
     """One listening address. Raises OSError from `open` when it is taken."""
 
-    def __init__(
-        self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol], *, shared: bool = False
-    ) -> None:
+    def __init__(self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         self.address, self.port = address, port
-        self._factory, self._shared = factory, shared
+        self._factory = factory
         self._server: asyncio.Server | None = None
         self._black: list[socket.socket] = []
         self._lock = asyncio.Lock()
@@ -59,8 +57,6 @@ class Listener:
         sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((self.address, self.port))
         except OSError:
             sock.close()

@@ -48,14 +48,13 @@ class Interceptor:
         """Open everything. Raises BadSettingsError when an address cannot be had; nothing stays open then."""
         self.core = Core(self.settings, self._authority)
         self.core.board.changed = self._changed
-        shared = self.settings.processes > 1
         for number, (address, port) in enumerate(self.settings.listen):
             factory = functools.partial(Inbound, self.core)
-            self.listeners[f"*{number or ''}"] = Listener(address, port, factory, shared=shared)
+            self.listeners[f"*{number or ''}"] = Listener(address, port, factory)
         for host in self.settings.hosts.values():
             if host.listen is not None:
                 made = functools.partial(TcpInbound if host.tcp else Inbound, self.core, host.name)
-                self.listeners[host.name] = Listener(*host.listen, made, shared=shared)
+                self.listeners[host.name] = Listener(*host.listen, made)
         try:
             for listener in self.listeners.values():
                 try:

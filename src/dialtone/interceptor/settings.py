@@ -71,7 +71,6 @@ class Settings:
     """Verify upstreams by this authority instead of the system's."""
     open: bool = False
     """Said once here and once on the command line: listen on addresses that others can reach."""
-    processes: int = 1
 
     def exposed(self) -> list[str]:
         """Addresses among all listeners that are not loopback."""
@@ -94,7 +93,7 @@ def place(text: str, key: str) -> tuple[str, int]:
     return address.strip("[]") or "127.0.0.1", int(port)
 
 
-_KEYS = {"hosts", "listen", "control", "journal", "folder", "upstream_ca", "open", "processes"}
+_KEYS = {"hosts", "listen", "control", "journal", "folder", "upstream_ca", "open"}
 
 
 def read(path: Path) -> Settings:
@@ -134,5 +133,4 @@ def build(given: Mapping[str, Any]) -> Settings:
         folder=Path(given["folder"]) if given.get("folder") else None,
         upstream_ca=Path(given["upstream_ca"]) if given.get("upstream_ca") else None,
         open=given.get("open") is True,
-        processes=int(given.get("processes", 1)),
     )
