@@ -147,14 +147,12 @@ def update_dependencies(work):
 def review_security(work):
     """Review security logs."""
     rows = work.rows("refusals")
-    for row in rows:
-        work.note(
-            f"{row['day']}: {row['refused']:,} requests answered {row['status']}, {row['worst']:,} in the worst minute"
-        )
     usual = sorted(row["worst"] for row in rows)[len(rows) // 2] if rows else 0
     for row in rows:
+        what = f"{row['kind']} requests answered {row['status']} on {row['day']}"
+        work.note(f"{row['refused']:,} {what}, {row['worst']:,} in the worst minute")
         if row["worst"] >= 40 and row["worst"] > 3 * usual:
-            work.attention(f"{row['worst']:,} requests answered {row['status']} within a minute on {row['day']}")
+            work.attention(f"{row['worst']:,} {what} within a minute")
     work.person("read the log-ins of the team and of the providers' dashboards, which nobody else sees")
 
 

@@ -158,7 +158,7 @@ def test_refusals_are_reviewed(place: Place, at: Callable[..., Done]) -> None:
         place.sql(counts, days, requests)
     try:
         found = at("review-security")
-        assert any("500 requests answered 401" in text for text in found.attentions), found
+        assert any("500 page requests answered 401 on" in text for text in found.attentions), found
         assert len(found.attentions) == 1
     finally:
         place.sql("DELETE FROM request_counts WHERE kind = 'page' AND status = 401")
