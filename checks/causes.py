@@ -114,7 +114,7 @@ _CONFIGURATION = [
         "A required variable is not set in this deployment",
         "set it anew without a trailing blank, and redeploy: a change without a deployment is not in effect",
         seen=[When("required_variables_are_set")],
-        explains=["stripe.*", "telnyx.*", "retell.*", "payments.*"],
+        explains=["*.key-*", "*.old-key-used", "*.signature-refused", "payments.*", "stripe.checkout-fails"],
         contact="vercel",
     ),
     Cause(
