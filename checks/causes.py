@@ -237,6 +237,12 @@ _DATABASE = [
         seen=[When("webhook_lag")],
     ),
     Cause(
+        "housekeeping.left-at-providers",
+        "What checks made at a provider stays there: it cannot be removed, or nobody does",
+        "remove it by its marker, and give the prober's credential the right to; see providers.NAME.leftovers",
+        seen=[When("nothing_is_left_at_providers")],
+    ),
+    Cause(
         "housekeeping.synthetic-leftovers",
         "Synthetic users are not removed by whoever makes them",
         "find who makes them by their marker and remove them; they count in the business's numbers",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
     from dialtone.probes.journal import Journal
+    from dialtone.probes.leftovers import Outside
     from dialtone.probes.many import Many
     from dialtone.probes.memory import Memory
     from dialtone.probes.reach import Reach
@@ -292,6 +293,14 @@ def hook(request: pytest.FixtureRequest, target: Target, http: Caller, run: Run)
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def leftovers(target: Target) -> Outside:
+    """What runs left at providers, by the marker that it carries."""
+    from dialtone.probes.leftovers import Outside
+
+    return Outside(target)
 
 
 @pytest.fixture(scope="session")

@@ -246,3 +246,17 @@ def test_what_a_killed_run_left_is_swept_by_the_next(
         process.kill()
         process.wait()
         admin.execute("DROP TABLE left_tenants")
+
+
+def test_what_is_left_can_be_counted(urls: dict[str, str], made: Any) -> None:
+    """Of runs that are old enough only, by provider; a list that cannot be read is told."""
+    made.event(f"checkup: dialtone-synthetic {DEAD}")
+    made.checkout(DEAD)
+    made.checkout(f"{int(NOW)}-0123abcd")
+    outside = Outside(target(urls), clock=lambda: NOW)
+    assert outside.left(older_than=300).found == {"google": 1, "stripe": 1}
+    assert outside.left(older_than=9_999).found == {}
+    wrong = Target("t", target(urls).profile, {**target(urls).credentials, "stripe": "sk_test_wrong"})
+    assert Outside(wrong, clock=lambda: NOW).left(older_than=300).troubles == [
+        "stripe: its list of leftovers answered 401"
+    ]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from dialtone.assertions import pick
 from dialtone.http import Answer, BadBody
-from dialtone.probes.provider import opened
+from dialtone.probes.provider import count_read, opened
 from dialtone.target import Target
 from dialtone.target.provider import Leftovers
 from dialtone.template import body, fill
@@ -35,6 +35,14 @@ class Swept:
     """What was removed, by provider, and what could not be looked at or removed, in words."""
 
     removed: dict[str, int] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Left:
+    """How much is there, by provider, and what could not be looked at, in words."""
+
+    found: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
 
 
@@ -87,6 +95,21 @@ class Outside:
     def clean(self, own: str) -> Swept:
         """Remove what this run itself left."""
         return self._remove(lambda token: token == own)
+
+    def left(self, older_than: float) -> Left:
+        """What runs that began more than so many seconds ago left; nothing is removed."""
+        seen, end = Left(), self._clock() - older_than
+        for name, kind in self.kinds():
+            try:
+                with opened(self._target, name, kind.credential) as send:
+                    count_read(self._target, name)
+                    count = sum(int(token.split("-")[0]) < end for _, token in found(kind, self._prefix, send))
+            except (Unknown, Unarmed, BadBody, ValueError) as wrong:
+                seen.troubles.append(f"{name}: {wrong}")
+                continue
+            if count:
+                seen.found[name] = seen.found.get(name, 0) + count
+        return seen
 
     def _remove(self, over: Callable[[str], bool]) -> Swept:
         swept = Swept()

@@ -42,6 +42,13 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "calendar-events-stay": {
+        "what": "the prober may not delete an event of a synthetic booking: it stays in the calendar for good",
+        "cause": "housekeeping.left-at-providers",
+        "area": "providers",
+        "how": "switch",
+        "cascade": False,
+    },
     "status-page-incident": {
         "what": "Telnyx' status page tells of a major outage of its calls, begun 47 minutes ago",
         "cause": "telnyx.incident",

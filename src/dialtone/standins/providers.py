@@ -46,14 +46,14 @@ def _telnyx(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     return [Telnyx(*keys, urls, switches, clock)]
 
 
-def _google(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+def _google(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.google import GoogleCalendar, GoogleOAuth, Grants
 
     secrets = config.secrets
     lasting, rotating, slow = (secrets[f"google_{kind}_token"] for kind in ("refresh", "rotating", "slow"))
     grants = Grants(lasting, rotating, slow, clock)
     oauth = GoogleOAuth(secrets["google_client_id"], secrets["google_client_secret"], grants)
-    return [oauth, GoogleCalendar(grants, clock)]
+    return [oauth, GoogleCalendar(grants, switches, clock)]
 
 
 def _upstash(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from dialtone.standins.defects import Switches
 from dialtone.standins.google.grants import SLOW, Access, Grants
 from dialtone.standins.google.times import instant, span
 from dialtone.standins.standin import Routes, StandIn
@@ -32,14 +33,25 @@ _FIELDS = (
 ).split()
 
 
+_KEPT = {
+    "kind": "calendar#event",
+    "id": "b0badcafe",
+    "status": "confirmed",
+    "summary": "checkup: Dialtone Synthetic dialtone-synthetic 1700000000-0badcafe",
+    "start": {"dateTime": "2023-11-17T15:00:00Z"},
+    "end": {"dateTime": "2023-11-17T15:30:00Z"},
+}
+"""The event of a run long over that cannot be deleted, where the defect says so."""
+
+
 class GoogleCalendar(StandIn):
     """One account with one calendar; all grants see the same."""
 
     name = "google"
     routes = Routes()
 
-    def __init__(self, grants: Grants, clock: Clock) -> None:
-        self._grants, self._clock = grants, clock
+    def __init__(self, grants: Grants, switches: Switches, clock: Clock) -> None:
+        self._grants, self._switches, self._clock = grants, switches, clock
         self._events: Bounded[dict[str, Any]] = Bounded()
 
     def answer(self, request: Request) -> Answer:
@@ -122,7 +134,8 @@ class GoogleCalendar(StandIn):
         if not (size.isascii() and size.isdigit() and 0 < int(size[:9]) <= 2500):
             raise Refusal(_error(400, "invalidParameter", "Invalid integer value for maxResults."))
         lower, upper = (_instant(query[name]) if name in query else None for name in ("timeMin", "timeMax"))
-        events = [event for event in self._within(lower, upper) if _holds(event, query)]
+        kept = [_KEPT] if self._switches.on("calendar-events-stay") else []
+        events = [event for event in [*self._within(lower, upper), *kept] if _holds(event, query)]
         found = {"kind": "calendar#events", "summary": ACCOUNT, "timeZone": "UTC", "accessRole": "owner"}
         return json_answer(200, {**found, "items": events[: int(size)]})
 
@@ -148,6 +161,8 @@ class GoogleCalendar(StandIn):
     def delete_event(self, _request: Request, event_id: str) -> Answer:
         """Cancel an event; 410 when it is already."""
         event = self._events.get(event_id)
+        if event_id == _KEPT["id"] and self._switches.on("calendar-events-stay"):
+            return _error(403, "forbiddenForNonOrganizer", "Shared properties can only be changed by the organizer.")
         if event is None:
             return _error(404, "notFound", "Not Found")
         if event["status"] == "cancelled":
