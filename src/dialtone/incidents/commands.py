@@ -93,10 +93,11 @@ def _config(args: argparse.Namespace) -> Path:
     return found
 
 
-def _handover(args: argparse.Namespace) -> Handover:
+def _handover(args: argparse.Namespace, *, unarmed: bool = False) -> Handover:
     config = _config(args)
-    found = Handover.open(config, load(config, args.target, os.environ))
-    if found is None:
+    target = load(config, args.target, os.environ)
+    found = Handover(config, target) if unarmed else Handover.open(config, target)
+    if found is None or not found.router.watches(args.target):
         raise RoutesError(
             f"{config.name} has no [routes] about {args.target}: docs/incidents.md says how to write them"
         )
@@ -221,7 +222,7 @@ def _row(row: Row) -> str:
 
 
 def _routes(args: argparse.Namespace) -> int:
-    handover = _handover(args)
+    handover = _handover(args, unarmed=True)
     severity, section = Severity.P2, ""
     if args.check in list(Severity):
         severity = Severity(args.check)
@@ -239,7 +240,7 @@ def _routes(args: argparse.Namespace) -> int:
 
 
 def _channels(args: argparse.Namespace) -> int:
-    handover = _handover(args)
+    handover = _handover(args, unarmed=True)
     names = args.names or list(handover.alerting.channels)
     failed = 0
     for number, name in enumerate(names, 1):

@@ -59,12 +59,17 @@ class Handover:
 
     @classmethod
     def open(cls, config: Path, target: Target, environ: Mapping[str, str] = os.environ) -> Handover | None:
-        """None where no route is about the target. Raises RoutesError and ProfileError."""
+        """None where no route is about the target. Raises RoutesError, also with no channel armed, and ProfileError."""
         found = alerting(config)
         if not found.routes:
             return None
         made = cls(config, target, environ)
-        return made if made.router.watches(target.name) else None
+        if not made.router.watches(target.name):
+            return None
+        if not made.senders:
+            lack = "; ".join(f"{name}: {what}" for name, what in made.lacking.items())
+            raise RoutesError(f"no channel is armed, so nobody hears of an incident on {target.name} ({lack})")
+        return made
 
     def desk(self, store: Store, checks: Sequence[Mapping[str, Any]] = (), every: float = 900.0,
              diagnosis: Mapping[str, Any] | None = None) -> Desk:  # fmt: skip
@@ -116,6 +121,9 @@ class Handover:
         self._looked = run.token, run.every
         signs = [sign_of(check, at) for check in checks if check["armed"] and not check["experiment"]]
         desk.absorb(f"{run.token} {run.place}".strip(), run.target, signs, at, within=True)
+        if deaf := self.router.silent(run.target, self.senders):
+            lack = "; ".join(f"{name}: {what}" for name, what in self.lacking.items())
+            self._words.append(f"nobody would hear of {', '.join(deaf)}: {lack}")
         look = desk.gap
         late = [s for s in Severity if look and self.router.too_slow(s, "", run.target, look)]
         if late:

@@ -73,6 +73,16 @@ class Router:
                 return True
         return False
 
+    def silent(self, target: str, armed: Iterable[str]) -> list[Severity]:
+        """Severities of which nobody would hear, with only these channels armed."""
+        heard = {name for name in armed if KINDS[self.alerting.channels[name].kind].people}
+        return [
+            severity
+            for severity in Severity
+            if (found := self.route(severity, "", target)) is None
+            or not heard & {*found[1].channels, *found[1].fallback}
+        ]
+
     def route(self, severity: Severity, section: str, target: str) -> tuple[str, Route] | None:
         """The first route that fits."""
         for name, route in self.alerting.routes.items():

@@ -8,7 +8,9 @@ from typing import Any
 
 from dialtone.incidents.message import LISTED, Message, cut
 
-HEADER, SECTION, FIELD, TEXT = 150, 3_000, 2_000, 4_000
+HEADER, FIELD, TEXT = 150, 2_000, 4_000
+# All blocks of a message together: 13,200 characters (github.com/slackapi/bolt-js/issues/2509); entities count.
+FACT, LISTING = 900, 2_800
 _ICONS = {"P0": ":red_circle:", "P1": ":large_orange_circle:", "P2": ":large_yellow_circle:", "P3": ":white_circle:"}
 _SHORT = ("Since", "Told", "News")
 
@@ -51,8 +53,8 @@ def blocks(message: Message) -> list[dict[str, Any]]:
     facts = message.facts()
     for name, text in facts:
         if name not in _SHORT:
-            found.append({"type": "section", "text": mrkdwn(f"*{name}*\n{escape(text)}", SECTION)})
-    short = [mrkdwn(f"*{name}*\n{escape(text)}", FIELD) for name, text in facts if name in _SHORT]
+            found.append({"type": "section", "text": mrkdwn(f"*{name}*\n{escape(text)}", FACT)})
+    short = [mrkdwn(f"*{name}*\n{escape(text)}", FACT) for name, text in facts if name in _SHORT]
     if short:
         found.append({"type": "section", "fields": short[:10]})
     listed = [
@@ -63,7 +65,7 @@ def blocks(message: Message) -> list[dict[str, Any]]:
     if more:
         listed.append(f"… and {more} more")
     if listed:
-        found.append({"type": "section", "text": mrkdwn("\n".join(listed), SECTION)})
+        found.append({"type": "section", "text": mrkdwn("\n".join(listed), LISTING)})
     links = " · ".join(
         f"<{url.replace('|', '%7C').replace('>', '%3E')}|{escape(label)}>" for label, url in message.links
     )
