@@ -158,6 +158,15 @@ def test_slack_in_doubt_looks_before_it_sends(far):
     assert len(far.slack.messages) == 2
 
 
+def test_slack_knows_what_opened_the_thread(far):
+    """A store that is older than what was sent from it sends the first message again, after a second was told."""
+    memory = far.send("slack")
+    far.send("slack", replace(MESSAGE, seq=2, told="acknowledged", state="acknowledged"), memory)
+    far.send("slack", doubt=True)
+    far.send("slack", replace(MESSAGE, seq=2, told="acknowledged", state="acknowledged"), doubt=True)
+    assert len(far.slack.messages) == 2
+
+
 def test_slack_is_asked_what_stands(far):
     """What is open in the channel can be taken up by a program that knows nothing."""
     far.send("slack")

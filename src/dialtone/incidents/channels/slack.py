@@ -33,25 +33,25 @@ class Slack:
     def send(self, message: Message, memory: Memory, *, doubt: bool) -> Memory:
         """The first message of an incident opens its thread; every other is an answer there, and updates the first."""
         content = {"text": summary(message), "blocks": blocks(message)}
-        metadata = {"event_type": EVENT, "event_payload": _payload(message)}
-        root = memory.get("ts")
-        if root is None and (doubt or message.seq > 1):
-            found = self._found({"incident": message.incident})
-            root = found and found["ts"]
-            if found and found["metadata"]["event_payload"].get("transition") == message.key:
-                return {"ts": root}
+        root, first = memory.get("ts"), memory.get("first")
+        if root is None and (doubt or message.seq > 1) and (found := self._found({"incident": message.incident})):
+            root, first = found["ts"], _told(found).get("first")
+        metadata = {"event_type": EVENT, "event_payload": {**_payload(message), "first": first or message.key}}
         if root is None:
-            return {"ts": self._call("chat.postMessage", {**content, "metadata": metadata})["ts"]}
+            root = self._call("chat.postMessage", {**content, "metadata": metadata})["ts"]
+            return {"ts": root, "first": message.key}
+        if first == message.key:  # it opened the thread, whatever has been told in it since
+            return {"ts": root, "first": first}
         if not (doubt and self._found({"transition": message.key}, root)):
             reply = {"thread_ts": root, "reply_broadcast": message.calls, "metadata": metadata}
             self._call("chat.postMessage", {**content, **reply})
         self._call("chat.update", {**content, "ts": root, "metadata": metadata})
-        return {"ts": root}
+        return {"ts": root, "first": first}
 
     def standing(self, target: str) -> list[Mapping[str, Any]]:
         """The first messages of this target's incidents that are not over."""
         return [
-            {**told, "memory": {"ts": one["ts"]}}
+            {**told, "memory": {"ts": one["ts"], "first": told.get("first")}}
             for one in self._messages("conversations.history", {})
             if (told := _told(one)).get("target") == target and told.get("state") in ("open", "acknowledged")
         ]
