@@ -83,7 +83,8 @@ def test_it_survives_the_store():
 
 def test_the_runbook_is_read():
     """Title, who is hit, and the first step, without its markup."""
-    text = '<a id="site-down"></a>\n## Site down (P0)\n\nPages **answer** 5xx.\n\n1. Look at the [deployment](x):\n   did it?\n2. Then.\n'
+    head = '<a id="site-down"></a>\n## Site down (P0)\n\nPages **answer** 5xx.\n\n'
+    text = f"{head}1. Look at the [deployment](x):\n   did it?\n2. Then.\n"
     found = sections(text)["site-down"]
     told = [found.title, found.about, found.first_step]
     assert told == ["Site down (P0)", "Pages answer 5xx.", "Look at the deployment: did it?"]
