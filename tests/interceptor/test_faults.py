@@ -583,6 +583,41 @@ def test_faults_act_through_tls(proxy: Proxy) -> None:
         assert until_it_ends(raw) == (b"", ConnectionResetError)  # what TLS makes of it is up to the library
 
 
+def empty(proxy: Proxy, within: float = 5) -> bool:
+    """Whether all connections are gone in time."""
+    deadline = time.monotonic() + within
+    while proxy.call(lambda: len(proxy.core.connections)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return not proxy.call(lambda: len(proxy.core.connections))
+
+
+def test_no_connection_is_left_behind(proxy: Proxy) -> None:
+    """Clients that close right after, before, or in the middle of an answer that a fault works on."""
+    proxy.put({"fault": "slice", "size": 500, "gap": 0.0005})
+    for number in range(60):
+        with proxy.connect() as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            if number % 3:
+                sock.recv(number * 20 + 1)
+    assert empty(proxy)
+
+
+def test_a_fault_does_not_keep_who_has_left(proxy: Proxy) -> None:
+    """A client that closed while it hangs is let go after a while, the fault lasting on."""
+    proxy.put({"fault": "hang"})
+    proxy.core.patience = 0.2
+    try:
+        for _ in range(5):
+            with proxy.connect() as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+                sock.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    sock.recv(1)
+        assert empty(proxy, within=2)
+    finally:
+        proxy.core.patience = 10.0
+
+
 def test_a_client_that_gives_up_frees_its_fault(proxy: Proxy) -> None:
     """Nothing is left of a connection whose client went away while it waited."""
     proxy.put({"fault": "latency", "seconds": 20})

@@ -24,6 +24,8 @@ MAX_BESIDE = 10_000
 """Deliveries that faults make by themselves at a time."""
 HEAD_TIMEOUT = 30.0
 """Seconds that a client may take for a request's head, or between two pieces of its body."""
+PATIENCE = 10.0
+"""Seconds that a client which has said everything may wait for an answer that a fault holds back."""
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to an upstream, TLS included."""
 _SWEEP = 1.0
@@ -47,6 +49,7 @@ class Core:
         self.arrived: dict[str, int] = {}
         """Requests by host: what a canary call asks."""
         self.head_timeout = HEAD_TIMEOUT
+        self.patience = PATIENCE
         self.now = self.clock()
         """The clock to a second: enough for slow clients."""
         self._numbers = 0

@@ -42,7 +42,18 @@ class Inbound(Connection):
             self.outbound.transport.write_eof()
             return True
         self._ended = True
-        return (self.exchange is not None and self.exchange.request_done) or bool(self._tasks)
+        # Only what will end the connection may keep it: an exchange will, a task that is just over will not.
+        exchange = self.exchange
+        if exchange is None or not exchange.request_done:
+            return False
+        if exchange.acts is not None:
+            self.core.loop.call_later(self.core.patience, self._give_up, exchange)
+        return True
+
+    def _give_up(self, exchange: Exchange) -> None:
+        """Most who say nothing more are gone: a fault must not keep their connections for as long as it lasts."""
+        if self.exchange is exchange:
+            self._close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""

@@ -1,0 +1,165 @@
+"""Whether an interceptor's memory stays flat under load, with faults coming and going, and with many idle connections.
+
+Full length 30 minutes, quick 20 seconds. The slope of its resident memory after the first third is fitted by least
+squares; its 95 % interval has to reach down to where 30 minutes add no more than 5 MB. A number of idle connections is
+held beside the load; every tenth client breaks off in the middle.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import math
+import os
+import random
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench._table import Bench
+from bench.interceptor import TOKEN, free_port
+
+FAULTS: list[dict[str, object]] = [
+    {"fault": "latency", "seconds": 0.02, "jitter": 0.01},
+    {"fault": "reset", "after": 40},
+    {"fault": "truncate"},
+    {"fault": "status", "status": 503},
+    {"fault": "corrupt"},
+    {"fault": "stale"},
+    {"fault": "mixed-up"},
+    {"fault": "in-doubt"},
+    {"fault": "slice", "size": 300, "gap": 0.001},
+    {"fault": "freeze", "after": 10},
+]
+UPSTREAM = """
+import asyncio, sys
+BODY = b"HTTP/1.1 200 OK\\r\\ncontent-length: 2000\\r\\n\\r\\n" + b"x" * 2000
+class Upstream(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        self.transport.write(BODY * data.count(b"\\r\\n\\r\\n"))
+async def main():
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", int(sys.argv[1]))
+    print("up", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def client(port: int, end: threading.Event, chance: random.Random, counts: dict[str, int]) -> None:
+    """Requests of ever new paths; failures are what faults are for."""
+    for number in itertools.count():
+        if end.is_set():
+            return
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as sock:
+                sock.sendall(b"GET /v1/%d?q=%d HTTP/1.1\r\nHost: api.test\r\n\r\n" % (chance.randrange(10**9), number))
+                if number % 10:
+                    while (piece := sock.recv(65536)) and not piece.endswith(b"x"):
+                        pass
+            counts["done"] += 1
+        except OSError:
+            counts["failed"] += 1
+
+
+def controller(control: int, end: threading.Event, chance: random.Random) -> None:
+    """A fault comes, others go by their time-to-live."""
+    while not end.wait(0.1):
+        fault = {
+            **chance.choice(FAULTS),
+            "match": {"share": 0.3},
+            "ttl": chance.uniform(0.1, 2),
+            "id": f"f{chance.random()}",
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", control, timeout=5)
+        connection.request("POST", "/faults", json.dumps({"faults": [fault]}), {"Authorization": f"Bearer {TOKEN}"})
+        assert connection.getresponse().status == 201
+        connection.close()
+
+
+def slope(points: list[tuple[float, float]]) -> tuple[float, float]:
+    """Least squares: the slope and half the width of its 95 % interval (normal approximation)."""
+    n = len(points)
+    mx, my = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    sxx = sum((x - mx) ** 2 for x, _ in points)
+    found = sum((x - mx) * (y - my) for x, y in points) / sxx
+    rest = sum((y - my - found * (x - mx)) ** 2 for x, y in points) / max(1, n - 2)
+    return found, 1.96 * math.sqrt(rest / sxx)
+
+
+def main() -> int:
+    """Load, faults, idle connections, and a line through the memory."""
+    bench = Bench("interceptor_soak", __doc__)
+    seconds, idle = (20.0, 200) if bench.quick else (1800.0, 10_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 3 * idle)), hard))
+    idle = min(idle, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3)
+    port, control, upstream = free_port(), free_port(), free_port()
+    end, counts = threading.Event(), {"done": 0, "failed": 0}
+    with tempfile.TemporaryDirectory(prefix="dialtone-soak-") as name:
+        settings = Path(name) / "settings.json"
+        host = {"upstream": f"http://127.0.0.1:{upstream}", "listen": f"127.0.0.1:{port}"}
+        journal = str(Path(name) / "journal.jsonl")
+        settings.write_text(
+            json.dumps({"hosts": {"api.test": host}, "control": f"127.0.0.1:{control}", "journal": journal})
+        )
+        commands = [
+            [sys.executable, "-c", UPSTREAM, str(upstream)],
+            [sys.executable, "-m", "dialtone.interceptor", str(settings)],
+        ]
+        env = {**os.environ, "DIALTONE_INTERCEPTOR_TOKEN": TOKEN}
+        processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=env) for command in commands]
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        watched = psutil.Process(processes[1].pid)
+        empty = watched.memory_info().rss
+        idlers = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(idle)]
+        time.sleep(0.5)
+        each = (watched.memory_info().rss - empty) / idle
+        chance = random.Random(1)  # noqa: S311 - meant to repeat
+        threads = [threading.Thread(target=controller, args=(control, end, chance))]
+        threads += [threading.Thread(target=client, args=(port, end, random.Random(n), counts)) for n in range(4)]  # noqa: S311
+        for thread in threads:
+            thread.start()
+        points, begin = [], time.monotonic()
+        while (at := time.monotonic() - begin) < seconds:
+            points.append((at, watched.memory_info().rss / 1e6))
+            time.sleep(seconds / 200)
+        end.set()
+        for thread in threads:
+            thread.join(10)
+        hung = sum(thread.is_alive() for thread in threads)
+        for sock in idlers:
+            sock.close()
+        time.sleep(1)
+        left = sum(one.status != "LISTEN" for one in watched.net_connections())
+        for process in processes:
+            process.terminate()
+            process.wait()
+    found, half = slope([p for p in points if p[0] > seconds / 3])
+    bench.rows(
+        ["requests", "failed", "first, MB", "last, MB", "slope, MB in 30 min", "and to"],
+        [[counts["done"], counts["failed"], points[0][1], points[-1][1], found * 1800, (found + half) * 1800]],
+    )
+    if not bench.quick:  # a minute of warming up is most of a quick run
+        bench.bar("least growth that is possible in 30 min", (found - half) * 1800, "MB", most=5)
+    bench.bar("memory of an idle connection", each / 1000, "kB", most=20)
+    bench.bar("memory gained in the run", points[-1][1] - points[len(points) // 3][1], "MB", most=20)
+    bench.bar("clients that hung", hung, "clients", most=0)
+    bench.bar("connections left", left, "connections", most=0)
+    return bench.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
