@@ -243,6 +243,15 @@ def tenants(_tenants: Tenants) -> Iterator[Callable[..., Mapping[str, Any]]]:
         _tenants.remove(tenant)
 
 
+@pytest.fixture(scope="session")
+def unsealed(target: Target) -> Callable[[str], str]:
+    """`unsealed(row["token"])`: a stored value as it was before the application encrypted it, where it does."""
+    from dialtone.probes.sealing import through
+
+    spec = target.profile.tenant
+    return lambda value: through(spec.unseal, value) if spec and spec.sealed and value else value
+
+
 @pytest.fixture
 def tenant(tenants: Callable[..., Mapping[str, Any]]) -> Mapping[str, Any]:
     """A synthetic tenant of this check alone."""

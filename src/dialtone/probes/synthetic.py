@@ -15,6 +15,7 @@ from typing import Any
 from dialtone.judging import running
 from dialtone.probes.database import Database, DatabaseFailure
 from dialtone.probes.leftovers import Outside, Swept
+from dialtone.probes.sealing import through
 from dialtone.target import Target
 from dialtone.template import made
 from dialtone.verdict import Unarmed
@@ -96,7 +97,9 @@ class Tenants:
         self.prepare()
         base = {**self._values, "run": self._run.token, "marker": self._run.marker, **_plain(overrides)}
         values = {k: made(v, self._random, base) for k, v in self._spec.fields.items() if k not in overrides}
-        row = self._db.write(self._spec.create, {**base, **values, **overrides})
+        values |= overrides
+        values |= {k: through(self._spec.seal, str(values[k])) for k in self._spec.sealed if values.get(k)}
+        row = self._db.write(self._spec.create, {**base, **values})
         return dict(row[0]) if row else {}
 
     def remove(self, tenant: Mapping[str, Any]) -> None:

@@ -179,7 +179,8 @@ class Tenant(Part):
     """`[tenant]`: how a synthetic tenant comes and goes. `create` returns its columns; `fields` are its parameters.
 
     `sweep` statements remove what a killed run left: they get `%(run)s`, the marker of one run. `runs` lists the
-    markers that are present. `exclude` holds, for each table, the condition that leaves synthetic rows out.
+    markers that are present. `sealed` fields go through the command `seal` before they are stored; `unseal` reads them
+    again. `exclude` holds, for each table, the condition that leaves synthetic rows out.
     """
 
     create: Text
@@ -189,6 +190,15 @@ class Tenant(Part):
     sweep: list[str]
     own: list[Own] = []
     exclude: dict[str, str] = {}
+    sealed: list[str] = Field(default=[], description="fields that the application keeps encrypted")
+    seal: list[str] = Field(default=[], description="command that encrypts its standard input as the application does")
+    unseal: list[str] = Field(default=[], description="command that decrypts it again")
+
+    @model_validator(mode="after")
+    def _both_ways(self) -> Tenant:
+        if self.sealed and not (self.seal and self.unseal):
+            raise ValueError("sealed needs two commands of the application's own: seal and unseal")
+        return self
 
 
 class Redirect(Part):
