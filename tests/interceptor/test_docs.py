@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from dialtone import cli
 from dialtone.interceptor import mechanism
 from dialtone.interceptor.answers import Answers, providers
+from dialtone.interceptor.client import Controller
 from dialtone.interceptor.commands import page
 from dialtone.interceptor.mechanism import Act, mechanisms
 from dialtone.interceptor.plan import parse
+from dialtone.interceptor.settings import build
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/write-a-fault.md").read_text()
@@ -43,6 +46,23 @@ def test_the_example_is_a_fault(
     assert "Says ISO-8859-1 of a body that is UTF-8." in capsys.readouterr().out
     [plan] = blocks("plan")
     assert parse(plan)[0].mechanism.name == "latin-1"
+
+
+def test_the_settings_and_the_plan_of_the_guide_are_taken() -> None:
+    """Whole; each command that it shows is one; its fixture has what it uses."""
+    guide = (ROOT / "docs/faults.md").read_text()
+    [settings], [plan] = (
+        re.findall(rf"<!-- {mark} -->\n```\w+\n(.*?)```", guide, re.S) for mark in ("settings", "plan")
+    )
+    hosts = build(tomllib.loads(settings)).hosts
+    assert hosts["postgres"].tcp
+    assert [spec.mechanism.name for spec in parse(plan)] == ["answer", "in-doubt", "latency", "refuse"]
+    for action in set(re.findall(r"dialtone faults (\w+)", guide)):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["faults", action, "--help"])
+        assert caught.value.code == 0
+    for name in ("put", "guard"):
+        assert hasattr(Controller, name)
 
 
 def test_what_the_page_says_of_an_act_is_there() -> None:

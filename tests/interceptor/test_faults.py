@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, rest
+from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
 
 from dialtone.interceptor.mechanism import mechanisms
 from dialtone.interceptor.plan import parse
@@ -593,12 +593,14 @@ def empty(proxy: Proxy, within: float = 5) -> bool:
 
 def test_no_connection_is_left_behind(proxy: Proxy) -> None:
     """Clients that close right after, before, or in the middle of an answer that a fault works on."""
-    proxy.put({"fault": "slice", "size": 500, "gap": 0.0005})
-    for number in range(60):
+    proxy.put({"fault": "slice", "size": 500, "gap": 0.0002})
+    for number in range(150):
         with proxy.connect() as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
-            if number % 3:
+            if number % 3 == 1:
                 sock.recv(number * 20 + 1)
+            elif number % 3 == 2:
+                read_answer(sock)
     assert empty(proxy)
 
 
