@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench._table import Bench
-from bench.interceptor import NGINX, TOKEN, free_port
+from bench.interceptor import TOKEN, free_port
+from bench.interceptor_soak import UPSTREAM
 
 TTL = 0.5
 CONTROLLER = f"""
@@ -36,14 +37,14 @@ time.sleep(60)
 
 
 class Life:
-    """One interceptor at a time, always on the same ports, and an nginx behind it."""
+    """One interceptor at a time, always on the same ports, and an upstream behind it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port, self.control = folder, free_port(), free_port()
         upstream = free_port()
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, port=upstream, body="ok", more=""))
-        self.nginx = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+        self.upstream = subprocess.Popen([sys.executable, "-c", UPSTREAM, str(upstream)], stdout=subprocess.PIPE)
+        assert self.upstream.stdout is not None
+        self.upstream.stdout.readline()
         self.settings = folder / "settings.json"
         listen = f"127.0.0.1:{self.port}"
         hosts = {"api.test": {"upstream": f"http://127.0.0.1:{upstream}", "listen": listen}}
@@ -139,8 +140,8 @@ def main() -> int:
             starts, stuck, unclean = interceptors(life, second, chance)
         finally:
             life.kill()
-            life.nginx.terminate()
-            life.nginx.wait()
+            life.upstream.terminate()
+            life.upstream.wait()
     bench.rows(
         ["killed", "number", "slowest, s"], [["controller", first, max(gone)], ["interceptor", second, max(starts)]]
     )
