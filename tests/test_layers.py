@@ -29,7 +29,7 @@ LAYERS: list[list[str]] = [
     ["signing"],
     ["target", "budget"],
     ["objective"],
-    ["evidence", "redact", "template", "scan"],
+    ["evidence", "comparison", "redact", "template", "scan"],
     ["verdict"],
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
