@@ -50,12 +50,14 @@ def parser() -> argparse.ArgumentParser:
     )
     profile.set_defaults(run=_profile)
     from dialtone import catalog, tenant
+    from dialtone.history import backtest_command
     from dialtone.history import commands as history
     from dialtone.sandbox import commands as sandbox
 
     catalog.add_parser(commands)
     tenant.add_parser(commands)
     history.add_parser(commands)
+    backtest_command.add_parser(commands)
     sandbox.add_parser(commands)
     from dialtone.interceptor import commands as faults
 

@@ -27,7 +27,7 @@ _SHARES = {"whole": 0.5, "tail": 0.3, "errors": 0.2}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What one look found. `slowdown` is the median ratio of a pair, candidate to baseline; `worse` names what is refused."""
+    """What one look found. `slowdown` is the median ratio of a pair; `worse` names what is refused."""
 
     samples: int
     slowdown: float

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,8 @@ def run(args: argparse.Namespace, clock: Callable[[], float] = time.time) -> int
     """Read and show; the exit code."""
     from dialtone.target import ProfileError
 
-    place = args.store or os.environ.get(VARIABLE) or DEFAULT
-    if "://" not in place and not Path(place).exists():
-        return _wrong(f"there is no history at {place}: runs against a deployment leave one; --store names another", 4)
     try:
-        store = Store.open(place)
+        store = Store.open(place_of(args.store, os.environ))
     except StoreError as trouble:
         return _wrong(str(trouble), 4)
     try:
@@ -61,6 +58,14 @@ def run(args: argparse.Namespace, clock: Callable[[], float] = time.time) -> int
         return _wrong(str(trouble), 4)
     finally:
         store.close()
+
+
+def place_of(named: str | None, environ: Mapping[str, str]) -> str:
+    """The history to read. Raises StoreError where a file is not there: looking makes none."""
+    place = named or environ.get(VARIABLE) or DEFAULT
+    if "://" not in place and not Path(place).exists():
+        raise StoreError(f"there is no history at {place}: runs against a deployment leave one; --store names another")
+    return place
 
 
 def _show(store: Store, args: argparse.Namespace, now: float) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import Any
 
 LOWEST, HIGHEST, DIGITS = 1, 3_600_000_000_000, 3
@@ -61,26 +63,20 @@ def quantiles(encoded: Iterable[bytes], *wanted: float) -> list[float]:
     bucket where its middle halves the error.
     """
     total = _sum(encoded)
-    count = int(total.get_total_count())
-    if not count:
+    reached = list(accumulate(total.counts))
+    if not reached[-1]:
         return [float("nan")] * len(wanted)
-    ranks = sorted({max(1, math.ceil(round(q * count, 9))) for q in wanted})
-    found: dict[int, float] = {}
-    seen = index = 0
-    for rank in ranks:
-        while seen < rank:
-            seen += int(total.get_count_at_index(index))
-            index += 1
-        low = int(total.get_value_from_index(index - 1))
-        found[rank] = (low + int(total.get_highest_equivalent_value(low))) / 2
-    return [found[max(1, math.ceil(round(q * count, 9)))] for q in wanted]
+    found = []
+    for q in wanted:
+        rank = max(1, math.ceil(round(q * reached[-1], 9)))
+        low = int(total.get_value_from_index(bisect_left(reached, rank)))
+        found.append((low + int(total.get_highest_equivalent_value(low))) / 2)
+    return found
 
 
 def slower(encoded: Iterable[bytes], level: float) -> tuple[int, int]:
     """How many values exceed a level (ns), and how many there are; the bucket that holds the level counts as below."""
     total = _sum(encoded)
-    count, below, index = int(total.get_total_count()), 0, 0
-    while index < total.counts_len and total.get_value_from_index(index) <= level:
-        below += int(total.get_count_at_index(index))
-        index += 1
-    return count - below, count
+    end = bisect_right(range(total.counts_len), level, key=total.get_value_from_index)
+    count = int(total.get_total_count())
+    return count - sum(total.counts[:end]), count
