@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from dialtone.assertions import expect, note, pick
     from dialtone.judging import check, each, experiment, fail, ok, undecided
     from dialtone.probes.journal import eventually
-    from dialtone.runbook.actions import action
-    from dialtone.runbook.maintenance import task
+    from dialtone.runbook.actions.item import action
+    from dialtone.runbook.maintenance.item import task
 
 _HOME = {
-    "action": "dialtone.runbook.actions",
+    "action": "dialtone.runbook.actions.item",
     "check": "dialtone.judging",
     "each": "dialtone.judging",
     "experiment": "dialtone.judging",
     "degraded": "dialtone.judging",
     "fail": "dialtone.judging",
     "ok": "dialtone.judging",
-    "task": "dialtone.runbook.maintenance",
+    "task": "dialtone.runbook.maintenance.item",
     "undecided": "dialtone.judging",
     "expect": "dialtone.assertions",
     "note": "dialtone.assertions",

@@ -62,10 +62,12 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.interceptor import commands as faults
 
     faults.add_parser(commands)
-    from dialtone.runbook import actions_command, coverage_command, maintenance_command
+    from dialtone.runbook import coverage_command
+    from dialtone.runbook.actions import command as actions
+    from dialtone.runbook.maintenance import command as maintenance
 
-    actions_command.add_parser(commands)
-    maintenance_command.add_parser(commands)
+    actions.add_parser(commands)
+    maintenance.add_parser(commands)
     coverage_command.add_parser(commands)
     from dialtone.incidents import commands as incidents
 

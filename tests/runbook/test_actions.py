@@ -13,13 +13,13 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from dialtone.cli import main
-from dialtone.runbook.actions import Action, action, actions
-from dialtone.runbook.actions_plan import Plan
-from dialtone.runbook.actions_record import Record, RecordError, operator
-from dialtone.runbook.actions_run import Doing, NotPossible
-from dialtone.runbook.actions_terminal import confirm
+from dialtone.runbook.actions.item import Action, action, actions
+from dialtone.runbook.actions.plan import Plan
+from dialtone.runbook.actions.record import Record, RecordError, operator
+from dialtone.runbook.actions.run import Doing, NotPossible
+from dialtone.runbook.actions.terminal import confirm
 from dialtone.runbook.items import ItemsError
-from dialtone.runbook.maintenance import tasks
+from dialtone.runbook.maintenance.item import tasks
 from dialtone.target import Target, load
 from dialtone.verdict import Effect
 

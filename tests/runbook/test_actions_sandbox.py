@@ -18,9 +18,9 @@ psycopg = pytest.importorskip("psycopg")
 from dialtone.cli import main  # noqa: E402
 from dialtone.http import Client  # noqa: E402
 from dialtone.probes.journal import eventually  # noqa: E402
-from dialtone.runbook.actions import actions  # noqa: E402
-from dialtone.runbook.actions_record import Record  # noqa: E402
-from dialtone.runbook.actions_run import Doing, NotPossible, Outcome  # noqa: E402
+from dialtone.runbook.actions.item import actions  # noqa: E402
+from dialtone.runbook.actions.record import Record  # noqa: E402
+from dialtone.runbook.actions.run import Doing, NotPossible, Outcome  # noqa: E402
 from dialtone.signing import scheme  # noqa: E402
 
 ACTIONS = actions(ROOT / "checks")

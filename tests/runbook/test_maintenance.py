@@ -11,12 +11,12 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.runbook.conftest import ROOT
 
-from dialtone.runbook.maintenance import Task, task, tasks
-from dialtone.runbook.maintenance_kept import MOST, Kept
-from dialtone.runbook.maintenance_packages import review
-from dialtone.runbook.maintenance_report import report, write
-from dialtone.runbook.maintenance_run import Done, Round, State
-from dialtone.runbook.maintenance_work import Work
+from dialtone.runbook.maintenance.item import Task, task, tasks
+from dialtone.runbook.maintenance.kept import MOST, Kept
+from dialtone.runbook.maintenance.packages import review
+from dialtone.runbook.maintenance.report import report, write
+from dialtone.runbook.maintenance.run import Done, Round, State
+from dialtone.runbook.maintenance.work import Work
 from dialtone.target import Target, load
 from dialtone.verdict import Verdict
 

@@ -11,9 +11,9 @@ from tests.runbook.conftest import ROOT, Place
 
 psycopg = pytest.importorskip("psycopg")
 
-from dialtone.runbook.actions_record import Record  # noqa: E402
-from dialtone.runbook.maintenance import PERIODS, tasks  # noqa: E402
-from dialtone.runbook.maintenance_run import Done, Round, State  # noqa: E402
+from dialtone.runbook.actions.record import Record  # noqa: E402
+from dialtone.runbook.maintenance.item import PERIODS, tasks  # noqa: E402
+from dialtone.runbook.maintenance.run import Done, Round, State  # noqa: E402
 from dialtone.sandbox import postgres  # noqa: E402
 
 TASKS = tasks(ROOT / "checks")

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dialtone.runbook.actions import actions
+from dialtone.runbook.actions.item import actions
 from dialtone.runbook.coverage import LEAST, Coverage, Covers, judged
 from dialtone.runbook.items import ItemsError
 from dialtone.runbook.looks import declared
-from dialtone.runbook.maintenance import PERIODS, tasks
+from dialtone.runbook.maintenance.item import PERIODS, tasks
 from dialtone.runbook.opened import NotOpened, items_folder, profile_file
 from dialtone.runbook.page import read
 from dialtone.target import ProfileError

@@ -168,7 +168,7 @@ class Scene:
 
     def _make_read(self) -> Callable[..., Answer]:
         """`read("vercel", "deployments", name=value)`: a GET of a path of a tool, filled with the profile's values."""
-        from dialtone.runbook.actions_access import Access
+        from dialtone.runbook.actions.access import Access
         from dialtone.template import fill
 
         access = Access(self.target)

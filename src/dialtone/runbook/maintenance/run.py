@@ -11,13 +11,13 @@ from typing import Any
 
 from dialtone.probes.database import DatabaseFailure
 from dialtone.redact import secrets
-from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_record import Record
-from dialtone.runbook.actions_run import Taken, place_of
-from dialtone.runbook.actions_steps import StepFailed
-from dialtone.runbook.maintenance import Task
-from dialtone.runbook.maintenance_kept import Kept
-from dialtone.runbook.maintenance_work import Work
+from dialtone.runbook.actions.access import Access
+from dialtone.runbook.actions.record import Record
+from dialtone.runbook.actions.run import Taken, place_of
+from dialtone.runbook.actions.steps import StepFailed
+from dialtone.runbook.maintenance.item import Task
+from dialtone.runbook.maintenance.kept import Kept
+from dialtone.runbook.maintenance.work import Work
 from dialtone.target import Target
 from dialtone.verdict import Unarmed
 

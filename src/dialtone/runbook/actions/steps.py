@@ -14,7 +14,7 @@ from dialtone.http import Answer, Client
 from dialtone.probes.database import DatabaseFailure
 from dialtone.probes.spelled import spelled
 from dialtone.redact import secrets
-from dialtone.runbook.actions_access import Access
+from dialtone.runbook.actions.access import Access
 from dialtone.target.model import Webhook
 
 _CREDENTIALS = ("authorization", "cookie", "apikey")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dialtone.runbook.actions_command import add_places
-from dialtone.runbook.actions_record import DEFAULT
+from dialtone.runbook.actions.command import add_places
+from dialtone.runbook.actions.record import DEFAULT
 
 _PERIODS = ("weekly", "monthly", "quarterly")
 _EPILOG = """\
@@ -42,6 +42,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _maintenance(args: argparse.Namespace) -> int:
-    from dialtone.runbook.maintenance_terminal import maintain
+    from dialtone.runbook.maintenance.terminal import maintain
 
     return maintain(args)

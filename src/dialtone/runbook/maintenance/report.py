@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dialtone.redact import secrets
-from dialtone.runbook.maintenance_run import Done, State
+from dialtone.runbook.maintenance.run import Done, State
 
 _WORDS = {
     State.DONE: "",

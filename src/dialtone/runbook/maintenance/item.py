@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from dialtone.runbook.items import called, collect, hang, summary
-from dialtone.runbook.maintenance_work import Work
+from dialtone.runbook.maintenance.work import Work
 
 Period = Literal["weekly", "monthly", "quarterly"]
 PERIODS: tuple[Period, ...] = ("weekly", "monthly", "quarterly")

@@ -10,8 +10,8 @@ from urllib.parse import quote, urljoin
 
 from dialtone import template
 from dialtone.probes.database import Row
-from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_steps import Delivery, Request, Statement, Step, StepFailed, encoded, told
+from dialtone.runbook.actions.access import Access
+from dialtone.runbook.actions.steps import Delivery, Request, Statement, Step, StepFailed, encoded, told
 from dialtone.target.duration import seconds
 from dialtone.verdict import Unarmed
 

@@ -7,9 +7,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from dialtone.runbook.actions import Action, actions
-from dialtone.runbook.actions_record import Record, RecordError, operator
-from dialtone.runbook.actions_run import Doing, NotPossible, Outcome
+from dialtone.runbook.actions.item import Action, actions
+from dialtone.runbook.actions.record import Record, RecordError, operator
+from dialtone.runbook.actions.run import Doing, NotPossible, Outcome
 from dialtone.runbook.items import ItemsError
 from dialtone.runbook.opened import NotOpened, items_folder, opened
 from dialtone.target import ProfileError, Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dialtone.runbook.actions_record import DEFAULT
+from dialtone.runbook.actions.record import DEFAULT
 
 _EPILOG = """\
 examples:
@@ -44,6 +44,6 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _do(args: argparse.Namespace) -> int:
-    from dialtone.runbook.actions_terminal import do
+    from dialtone.runbook.actions.terminal import do
 
     return do(args)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from dialtone.runbook.actions_plan import Plan
+from dialtone.runbook.actions.plan import Plan
 from dialtone.runbook.items import called, collect, hang, summary
 
 F = TypeVar("F", bound=Callable[[Plan], None])

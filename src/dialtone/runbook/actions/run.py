@@ -10,11 +10,11 @@ from typing import Any
 
 from dialtone.probes.database import DatabaseFailure
 from dialtone.probes.journal import eventually
-from dialtone.runbook.actions import Action
-from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_plan import Plan
-from dialtone.runbook.actions_record import Record
-from dialtone.runbook.actions_steps import Step, StepFailed
+from dialtone.runbook.actions.access import Access
+from dialtone.runbook.actions.item import Action
+from dialtone.runbook.actions.plan import Plan
+from dialtone.runbook.actions.record import Record
+from dialtone.runbook.actions.steps import Step, StepFailed
 from dialtone.target import Target
 from dialtone.verdict import Unarmed
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dialtone.probes.status_page import StatusPages
-from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_plan import Plan
-from dialtone.runbook.maintenance_history import Months, months
-from dialtone.runbook.maintenance_kept import Kept, Seen
-from dialtone.runbook.maintenance_packages import Review, review
-from dialtone.runbook.maintenance_restore import Restore
+from dialtone.runbook.actions.access import Access
+from dialtone.runbook.actions.plan import Plan
+from dialtone.runbook.maintenance.history import Months, months
+from dialtone.runbook.maintenance.kept import Kept, Seen
+from dialtone.runbook.maintenance.packages import Review, review
+from dialtone.runbook.maintenance.restore import Restore
 
 AGAIN = 43_200.0
 """Seconds within which a run is the same time once more, such as with --yes after it was shown."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dialtone.runbook.actions_access import Access
-from dialtone.runbook.actions_steps import StepFailed
+from dialtone.runbook.actions.access import Access
+from dialtone.runbook.actions.steps import StepFailed
 from dialtone.sandbox.restore import RestoreError, new_scratch, place_of, restored
 
 

@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from dialtone.runbook.actions_record import Record, RecordError, operator
-from dialtone.runbook.actions_run import NotPossible
-from dialtone.runbook.actions_terminal import confirm
+from dialtone.runbook.actions.record import Record, RecordError, operator
+from dialtone.runbook.actions.run import NotPossible
+from dialtone.runbook.actions.terminal import confirm
 from dialtone.runbook.items import ItemsError
-from dialtone.runbook.maintenance import PERIODS, Task, tasks
-from dialtone.runbook.maintenance_report import report, write
-from dialtone.runbook.maintenance_run import Done, Round, State
+from dialtone.runbook.maintenance.item import PERIODS, Task, tasks
+from dialtone.runbook.maintenance.report import report, write
+from dialtone.runbook.maintenance.run import Done, Round, State
 from dialtone.runbook.opened import NotOpened, items_folder, opened
 from dialtone.target import ProfileError, Target
 

@@ -1,0 +1,1 @@
+"""`dialtone do`: what the runbook does by hand, shown first and done with `--yes`."""
