@@ -33,8 +33,9 @@ check: $(DONE) ## everything from nothing: environment, a local deployment, all 
 	@rm -rf build/allure-results
 	@$(BIN)/pytest checks -n 2 -q $(LEAN) --alluredir build/allure-results $(ARGS)
 
+# Two workers, unless ARGS says otherwise.
 test: $(DONE) ## the suite's own tests
-	@$(BIN)/pytest tests -q $(ARGS)
+	@$(BIN)/pytest tests -q $(if $(findstring no:xdist,$(ARGS)),,-n 2) $(ARGS)
 
 chaos: $(DONE) ## the experiments, against a local deployment
 	@$(BIN)/pytest chaos -q $(LEAN) $(ARGS)

@@ -102,7 +102,7 @@ def _pause() -> None:
 def _addresses(state: Mapping[str, Any]) -> str:
     """The addresses, without anything secret."""
     environment = state["environment"]
-    names = [name for name in environment if name.endswith("_URL") and name != "SANDBOX_DATABASE_URL"]
+    names = [name for name in environment if name.endswith("_URL") and "@" not in environment[name]]
     width = max(map(len, names))
     lines = [f"{name:<{width}}  {environment[name]}" for name in sorted(names)]
     return "\n".join([*lines, f"{'database':<{width}}  127.0.0.1:{state['ports']['postgres']}"])
