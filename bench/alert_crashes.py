@@ -324,7 +324,11 @@ def _main() -> int:
     from tests.history.conftest import Server
 
     bench = Bench("alert_crashes", __doc__)
+    bench.parser.add_argument("--only", choices=["SQLite", "PostgreSQL", "lost disk"], help="one of the three")
+    bench.parser.add_argument("--incidents", type=int, help=f"default: {INCIDENTS}, or {QUICK_INCIDENTS} with --quick")
     incidents, kills = (QUICK_INCIDENTS, QUICK_KILLS) if bench.quick else (INCIDENTS, KILLS)
+    if bench.arguments.incidents:
+        incidents, kills = bench.arguments.incidents, KILLS * bench.arguments.incidents // INCIDENTS
     rows = []
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
@@ -336,6 +340,8 @@ def _main() -> int:
         server = Server(fresh("server"))
         try:
             for word, ephemeral in (("SQLite", False), ("PostgreSQL", False), ("lost disk", True)):
+                if bench.arguments.only not in (None, word):
+                    continue
                 postgres = word == "PostgreSQL"
                 first, second = (server.database(f"day_{n}") if postgres else None for n in (1, 2))
                 clean = play(incidents, None, first, fresh(f"{word} clean"), ephemeral=ephemeral)
