@@ -73,7 +73,7 @@ def test_what_follows_waits_for_what_came_before(told):
     """A resolve does not overtake the message that it ends."""
     told.play(health="ok")
     told.play(health="ok")
-    slow = Far(NotSent("503", after=5.0))
+    slow = Far(NotSent("503"))
     post(told, slack=slow)
     assert slow.got == []
     post(told, at=10.0, slack=slow)
