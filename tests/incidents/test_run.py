@@ -151,6 +151,17 @@ def test_a_lost_store_takes_up_what_stands(wired):
     assert "RESOLVED" in wired.texts()[0]
 
 
+def test_a_history_in_trouble_keeps_nobody_from_being_told(wired, monkeypatch):
+    """The store cannot be opened: what one round can confirm is told all the same, and once in Slack."""
+    (wired.path / "taken").mkdir()
+    monkeypatch.setenv("DIALTONE_HISTORY", "taken")
+    both = BAD + DEPENDS
+    wired.run(both).stdout.fnmatch_lines(["*alerts: the history is in trouble*"])
+    wired.run(both)
+    assert len([m for m in wired.slack.messages.values() if "thread_ts" not in m]) == 1
+    assert "OPENED: health on preview" in wired.texts()[0]
+
+
 def test_acknowledged_in_pagerduty(wired):
     """It is read back, and the thread in Slack says who has it."""
     wired.run(BAD)

@@ -26,6 +26,7 @@ class AfterRun:
     def __init__(self, config: Path, target: Target, place: str, told: list[str]) -> None:
         self._place, self._told, self._folder = place, told, config.parent
         self._handover: Handover | None = None
+        self._in_memory: Callable[[Store], None] | None = None
         try:
             if not alerting(config).routes:
                 return
@@ -46,7 +47,16 @@ class AfterRun:
         if handover is None:
             return None
         self._with_store(lambda store: handover.recall(store, time.time()))
-        return lambda store: handover.absorb(store, run, entries, time.time(), diagnosis)
+
+        def absorb(store: Store) -> None:
+            handover.absorb(store, run, entries, time.time(), diagnosis)
+
+        def absorbed(store: Store) -> None:
+            absorb(store)
+            self._in_memory = None
+
+        self._in_memory = absorb
+        return absorbed
 
     def send(self) -> bool:
         """Let the messages go; whether some reached nobody."""
@@ -58,11 +68,20 @@ class AfterRun:
 
         lines: list[str] = []
 
-        def deliver(store: Store) -> None:
-            handover.deliver(store)
+        def deliver(store: Store, *, wary: bool = False) -> None:
+            handover.deliver(store, wary=wary)
             lines.extend(unheard(Outbox(store.engine).unheard(time.time()), self._folder, os.environ))
 
-        self._with_store(deliver)
+        if self._in_memory is not None:  # a history in trouble keeps nobody from being told
+            self._told.append("the history is in trouble: incidents of this round are judged and told without it")
+            store = Store.open(Path(":memory:"))
+            handover.recall(store, time.time())
+            with store.engine.transaction():
+                self._in_memory(store)
+            deliver(store, wary=True)
+            store.close()
+        else:
+            self._with_store(deliver)
         handover.close()
         self._told += [*handover.words(), *lines]
         return bool(lines)

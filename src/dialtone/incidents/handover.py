@@ -132,12 +132,14 @@ class Handover:
                 f"{', '.join(late)}: answers are due sooner than the next look ({every}): all are told at once"
             )
 
-    def deliver(self, store: Store, *, patience: float = PATIENCE, clock: Callable[[], float] = time.time) -> int:
-        """Acknowledgements in, time, messages out; how many arrived."""
+    def deliver(
+        self, store: Store, *, patience: float = PATIENCE, clock: Callable[[], float] = time.time, wary: bool = False
+    ) -> int:
+        """Acknowledgements in, time, messages out; how many arrived. `wary` as of `Postman`."""
         desk = self.desk(store)
         self._hear(desk, clock())
         desk.tick(clock())
-        arrived = self.postman(desk.outbox, clock).drain(patience)
+        arrived = self.postman(desk.outbox, clock, wary=wary).drain(patience)
         self._words += lapsed(self.alerting.maintenance, clock())
         self._alive(clock())
         return arrived
@@ -157,9 +159,9 @@ class Handover:
             except NotSent as trouble:
                 self._words.append(f"{name} was not told that the watch is alive: {trouble.reason}")
 
-    def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time) -> Postman:
+    def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time, *, wary: bool = False) -> Postman:
         """Who carries the messages."""
-        wary = bool(self._environ.get("GITHUB_ACTIONS") or self._environ.get(EPHEMERAL))
+        wary = wary or bool(self._environ.get("GITHUB_ACTIONS") or self._environ.get(EPHEMERAL))
         return Postman(outbox, self.senders, lacking=self.lacking, clock=clock, wary=wary)
 
     def _hear(self, desk: Desk, at: float) -> None:
