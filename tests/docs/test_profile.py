@@ -121,7 +121,10 @@ def test_examples_are_valid(anchor: str) -> None:
     told = {key: row for key, row in rows(anchor).items() if row.example.startswith("`")}
     required = {k: example(row) for k, row in told.items() if row.default == "required"}
     if anchor == "target":
-        required |= {"witnesses": example(told["witnesses"]), "credentials": {"database_url": "A", "bypass": "B"}}
+        required |= {
+            "witnesses": example(told["witnesses"]),
+            "credentials": {"database_url": "A", "bypass": "B", "cron_secret": "C"},
+        }
     for key, row in told.items():
         table = {**required, key: example(row)}
         if anchor == "webhooks-effects" and not {"sql", "route"} & set(table):
