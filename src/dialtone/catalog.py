@@ -93,16 +93,16 @@ def rows(entries: Sequence[Mapping[str, Any]], target: Target) -> list[Row]:
             refused=_refused(target, Effect(entry["effect"])),
         )
         _, bracket, case = entry["id"].partition("[")
-        lacks = _lacks(target, needs)
+        missing = lacks(target, needs)
         reads = Counter(row.reads)
-        if not lacks and not row.refused:
+        if not missing and not row.refused:
             reads.update({name: count * rounds for name, count in entry["reads"].items()})
         made[row.id] = replace(
             row,
             cases=[*row.cases, case.rstrip("]")] if bracket else row.cases,
             reads=dict(reads),
-            lacks=[lack for lack in lacks if not row.cases or lack in row.lacks],  # what every case lacks
-            variables=sorted({*row.variables, *_variables(target, needs)}),
+            lacks=[lack for lack in missing if not row.cases or lack in row.lacks],  # what every case lacks
+            variables=sorted({*row.variables, *variables(target, needs)}),
         )
     return sorted(made.values(), key=lambda row: (row.runbook, row.severity, row.id))
 
@@ -115,7 +115,7 @@ def _refused(target: Target, effect: Effect) -> str | None:
     return f"{effect} in effects"
 
 
-def _lacks(target: Target, needs: Sequence[str]) -> list[str]:
+def lacks(target: Target, needs: Sequence[str]) -> list[str]:
     """Settings that the profile has not; credentials are taken for present."""
     try:
         present = replace(target, credentials=dict.fromkeys(target.profile.credentials, "present"))
@@ -136,10 +136,10 @@ class _Noted(dict[str, str]):
         return super().__getitem__(name)
 
 
-def _variables(target: Target, needs: Sequence[str]) -> Iterator[str]:
+def variables(target: Target, needs: Sequence[str]) -> Iterator[str]:
     """The variables of the environment behind the credentials that these needs stand for."""
     noted = _Noted(target.profile.credentials)
-    with suppress(Misdeclared):  # told by _lacks
+    with suppress(Misdeclared):  # told by lacks
         replace(target, credentials=noted).lacks(needs)
     yield from (target.profile.credentials[name] for name in noted.asked)
 

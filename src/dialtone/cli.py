@@ -72,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.incidents import commands as incidents
 
     incidents.add_parser(commands)
+    from dialtone.start import doctor
+
+    doctor.add_parser(commands)
     return top
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from dialtone.objective import Objective
 from dialtone.target.duration import Duration
 from dialtone.target.outside import EffectOf, RateLimit, Webhook
-from dialtone.target.parts import Part, Text
+from dialtone.target.parts import Part, Text, pattern
 from dialtone.target.provider import Leftovers, Provider, Tool
 from dialtone.verdict import Effect, Levels, Severity
 
@@ -134,11 +134,7 @@ class Edge(Part):
     @field_validator("region")
     @classmethod
     def _pattern(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as wrong:
-            raise ValueError(f"not a regular expression: {wrong}") from None
-        return value
+        return pattern(value)
 
     def region_of(self, value: str | None) -> str | None:
         """The region that a header's value names, 20 characters at most; None where it has not its form."""
@@ -273,6 +269,10 @@ class Profile(Part):
     )
     tools: dict[str, Tool] = {}
     tables: dict[str, list[str]] = Field(default={}, description="table -> columns that the SQL above relies on")
+    secret_columns: Text = Field(
+        default="(token|secret|password|passwd|api_key|private_key|_hash)$",
+        description="columns of `tables` that no prober reads, a regular expression of their names",
+    )
     required_variables: list[str] = []
     database: str | None = Field(default=None, description="name of the credential that holds the database URL")
     repair_database: str | None = Field(
@@ -298,6 +298,11 @@ class Profile(Part):
         for name, columns in value.items():
             flat |= {f"{name}.{k}": v for k, v in columns.items()} if isinstance(columns, dict) else {name: columns}
         return flat
+
+    @field_validator("secret_columns")
+    @classmethod
+    def _secret_columns(cls, value: str) -> str:
+        return pattern(value)
 
     @field_validator("base_url", "tls_url", "plain_url")
     @classmethod

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from dialtone.target.parts import Part, Text
+from dialtone.target.parts import Part, Text, pattern
 
 _QUOTA = re.compile(r"(\d{1,12})/(day|month)")
 
@@ -57,7 +57,14 @@ class Provider(Part):
     status_page: str | None = None
     status_components: list[str] = Field(default=[], description="the components of its status page that matter here")
     quota: Annotated[int, BeforeValidator(per_month)] | None = Field(default=None, description="reads a month")
+    grant: str | None = Field(default=None, description="the narrowest that `credential` can be, in words")
+    narrow: str | None = Field(default=None, description="regular expression of a credential that is as narrow")
     leftovers: list[Leftovers] = []
+
+    @field_validator("narrow")
+    @classmethod
+    def _narrow(cls, value: str | None) -> str | None:
+        return pattern(value) if value else None
 
 
 class Tool(Part):
