@@ -604,6 +604,26 @@ def test_no_connection_is_left_behind(proxy: Proxy) -> None:
     assert empty(proxy)
 
 
+@pytest.mark.parametrize("host", ["api.test", "tcp.test"])
+def test_a_half_closed_connection_ends_with_its_fault(proxy: Proxy, host: str) -> None:
+    """The client keeps its half open, the interceptor does not for ever."""
+    proxy.put({"fault": "half-close", "after": 1, "ttl": 0.3})
+    with proxy.connect(host) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        assert len(rest(sock)) == 1
+        assert empty(proxy, within=3)
+
+
+def test_plain_tcp_ends_when_both_sides_have_said_everything(proxy: Proxy) -> None:
+    """In either order."""
+    for _ in range(30):
+        with proxy.connect("tcp.test") as sock:
+            sock.sendall(b"hi")
+            sock.shutdown(socket.SHUT_WR)
+            assert rest(sock) == b"hi[end]"
+    assert empty(proxy)
+
+
 def test_a_fault_does_not_keep_who_has_left(proxy: Proxy) -> None:
     """A client that closed while it hangs is let go after a while, the fault lasting on."""
     proxy.put({"fault": "hang"})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from dialtone.interceptor.framing import body
-from dialtone.interceptor.heads import END, MAX_HEAD, RequestHead, ResponseHead
+from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from dialtone.interceptor.core import Core
@@ -40,6 +40,8 @@ async def once_more(core: Core, origin: Origin, head: RequestHead, raw: bytes) -
                 end = counter.take(piece, 0)
                 done = end >= 0
                 yield piece[:end] if done else piece
+        except BadMessageError as error:
+            raise ConnectionResetError(f"the upstream answered with {error}") from error
         finally:
             writer.close()
 

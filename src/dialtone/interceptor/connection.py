@@ -143,6 +143,11 @@ class Connection(asyncio.Protocol):
         if self._full is not None:
             await self._full
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client has said everything."""
+        return self._ended
+
     def stop(self, why: int) -> None:
         """Do not read from the client, for one of several reasons."""
         if not self._stopped and not self.transport.is_closing():

@@ -26,6 +26,8 @@ HEAD_TIMEOUT = 30.0
 """Seconds that a client may take for a request's head, or between two pieces of its body."""
 PATIENCE = 10.0
 """Seconds that a client which has said everything may wait for an answer that a fault holds back."""
+UPSTREAM_PATIENCE = 60.0
+"""The same for an answer that the upstream itself does not give."""
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to an upstream, TLS included."""
 _SWEEP = 1.0

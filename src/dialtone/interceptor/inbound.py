@@ -13,7 +13,7 @@ import httptools
 
 from dialtone.interceptor import performance
 from dialtone.interceptor.connection import Connection
-from dialtone.interceptor.core import CONNECT_TIMEOUT, Core
+from dialtone.interceptor.core import CONNECT_TIMEOUT, UPSTREAM_PATIENCE, Core
 from dialtone.interceptor.exchange import Exchange
 from dialtone.interceptor.framing import Body, body
 from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, RequestHead, hostname
@@ -39,19 +39,20 @@ class Inbound(Connection):
     def eof_received(self) -> bool:
         """The client says nothing more; it still gets the answer to what it asked."""
         if self.blind and self.outbound is not None:
+            self._ended = True
             self.outbound.transport.write_eof()
-            return True
+            return not self.outbound.ended
         self._ended = True
         # Only what will end the connection may keep it: an exchange will, a task that is just over will not.
         exchange = self.exchange
         if exchange is None or not exchange.request_done:
             return False
-        if exchange.acts is not None:
-            self.core.loop.call_later(self.core.patience, self._give_up, exchange)
+        patience = self.core.patience if exchange.acts is not None else UPSTREAM_PATIENCE
+        self.core.loop.call_later(patience, self._give_up, exchange)
         return True
 
     def _give_up(self, exchange: Exchange) -> None:
-        """Most who say nothing more are gone: a fault must not keep their connections for as long as it lasts."""
+        """Most who say nothing more are gone: neither a fault nor a slow upstream keeps their connections for ever."""
         if self.exchange is exchange:
             self._close()
 
@@ -77,8 +78,7 @@ class Inbound(Connection):
         exchange = self.exchange
         if exchange is not None:
             if exchange.request_done:
-                self._held += data
-                self.stop(self.PIPELINED)
+                self._hold(data)
             else:
                 self._request_body(exchange, data)
             return
@@ -146,8 +146,7 @@ class Inbound(Connection):
         if last < 0:
             exchange.request_done = False
         elif last < len(data):
-            self._held += data[last:]
-            self.stop(self.PIPELINED)
+            self._hold(data[last:])
         if target is None:
             self.refuse(502, f"unknown host {host or '(none named)'}: add it to the interceptor's hosts")
             return
@@ -164,6 +163,12 @@ class Inbound(Connection):
             outbound.transport.write(piece)
         else:
             self.forward(exchange, piece)
+
+    def _hold(self, data: bytes) -> None:
+        """The next requests wait; reading goes on for a while, because only who reads sees a client leave."""
+        self._held += data
+        if len(self._held) > MAX_HEAD:
+            self.stop(self.PIPELINED)
 
     def _agree(self, complete: bool) -> None:
         """llhttp has to see the end of a request where we do."""
@@ -195,8 +200,7 @@ class Inbound(Connection):
         else:
             self._pending += piece
         if 0 <= last < len(data):
-            self._held += data[last:]
-            self.stop(self.PIPELINED)
+            self._hold(data[last:])
         if exchange.request_done and exchange.response_done and exchange.acts is None:
             self.answered(exchange)
 

@@ -33,7 +33,7 @@ class Complete:
 class Outbound(asyncio.Protocol):
     """Reads answers and hands them on as they are."""
 
-    __slots__ = ("_held", "_parser", "_said", "_stopped", "exchange", "inbound", "origin", "transport")
+    __slots__ = ("_held", "_parser", "_said", "_stopped", "ended", "exchange", "inbound", "origin", "transport")
 
     def __init__(self, inbound: Inbound, origin: Origin) -> None:
         self.inbound, self.origin = inbound, origin
@@ -41,6 +41,8 @@ class Outbound(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self._held = b""
         self._stopped = False
+        self.ended = False
+        """Whether it has said everything."""
         self.renew()
 
     def renew(self) -> None:
@@ -173,9 +175,10 @@ class Outbound(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The upstream has said everything."""
+        self.ended = True
         if self.inbound.blind:
             self.inbound.write_eof()
-            return True
+            return not self.inbound.ended
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -20,6 +20,7 @@ class TcpOutbound(asyncio.Protocol):
         self.inbound = inbound
         self.transport: Any = None
         self.exchange: None = None
+        self.ended = False
         self._stopped = False
 
     def connection_made(self, transport: Any) -> None:
@@ -32,8 +33,9 @@ class TcpOutbound(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The upstream has said everything; the client may go on."""
+        self.ended = True
         self.inbound.answer_ends(None)
-        return True
+        return not self.inbound.ended
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is gone; the client sees how."""
@@ -138,6 +140,7 @@ class TcpInbound(Connection):
         self._ended = True
         if self.outbound is not None:
             self.outbound.transport.write_eof()
+            return bool(self._acts) or not self.outbound.ended
         return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -200,6 +203,9 @@ class TcpInbound(Connection):
                 await self.drained()
         except Cut as cut:
             self.end(cut.how)
+            if cut.how == "half":
+                await self._acts[-1].fault.waiting.pause(None)
+                self.end("close")
             return
         self._close()
 
