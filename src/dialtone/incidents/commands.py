@@ -106,7 +106,7 @@ def _handover(args: argparse.Namespace, *, unarmed: bool = False) -> Handover:
 
 @contextmanager
 def _open(args: argparse.Namespace) -> Iterator[tuple[Handover, Store, Desk]]:
-    handover = _handover(args)
+    handover = _handover(args, unarmed=True)  # what is known can be read without any credential
     place = where(load(_config(args), args.target, os.environ), os.environ)
     if place is None:
         raise StoreError(f"{args.target} has no history: name one in DIALTONE_HISTORY")

@@ -18,7 +18,7 @@ from dialtone.redact import secrets
 LONGEST = 600
 LISTED = 12
 _PHONE = re.compile(r"\+\d[\d ().-]{6,}\d")
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+")  # begins at a word only: a long one costs its length
 _TURNING = re.compile(
     "[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )  # would let one text re-order what stands beside it
