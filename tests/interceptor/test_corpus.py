@@ -148,6 +148,7 @@ def test_generated_exchanges_in_any_split(proxy: Proxy, data: st.DataObject) -> 
         assert proxy.upstream.requests[-1] == request
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(1, 40), st.sets(st.integers(1, 400), max_size=6), st.binary(max_size=5))
 def test_the_end_of_a_chunked_body(content: bytes, size: int, cuts: set[int], after: bytes) -> None:
     """Found at the same byte however the body is cut, with the next message right behind it."""
@@ -164,6 +165,7 @@ def test_the_end_of_a_chunked_body(content: bytes, size: int, cuts: set[int], af
     assert found == end
 
 
+@settings(max_examples=40, deadline=None)
 @pytest.mark.parametrize("target", [b"/", b"/a?b=c"])
 @given(
     st.lists(
