@@ -72,9 +72,10 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.incidents import commands as incidents
 
     incidents.add_parser(commands)
-    from dialtone.start import doctor
+    from dialtone.start import doctor, init
 
     doctor.add_parser(commands)
+    init.add_parser(commands)
     return top
 
 
