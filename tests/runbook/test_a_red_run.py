@@ -208,7 +208,8 @@ def test_declarations_that_cannot_be_read(red: Suite) -> None:
     result = red.run()
     assert result.ret == 1
     assert red.document["diagnosis"]["cause"] is None
-    result.stdout.fnmatch_lines(["*ZeroDivisionError: division by zero*"])
+    # In one line: where it is wrapped depends on how long the path of the folder is.
+    assert "ZeroDivisionError: division by zero" in " ".join(result.stdout.str().split())
 
 
 def test_names_that_nobody_knows_and_what_a_profile_lacks(red: Suite) -> None:
