@@ -252,7 +252,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(doctor, "collected", lambda *_: ENTRIES)
     monkeypatch.delenv("LIVE_DB", raising=False)
     assert cli.main(["doctor", "--target", "live", "--config", config]) == 1
-    assert capsys.readouterr().out.startswith("live: 1 checks are armed, 6 are not\n")
+    assert capsys.readouterr().out.startswith("live: 1 check is armed, 6 not\n")
     assert cli.main(["doctor", "--target", "live", "--config", config, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["armed"] == ["healthy"]
     assert cli.main(["doctor", "--target", "live", "--config", config, "--sql"]) == 0

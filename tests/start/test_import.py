@@ -175,7 +175,7 @@ def test_imported_checks_run(tmp_path: Path, shop: tuple[type[Shop], str], capsy
     )
     command = ["import", "gatus", str(tmp_path / "config.yaml"), "--at", str(tmp_path)]
     assert cli.main(command) == 0
-    assert "2 monitors taken over, 0 things left" in capsys.readouterr().out
+    assert "taken over: 2, left: 0" in capsys.readouterr().out
     assert cli.main(command) == 1
     assert "there already" in capsys.readouterr().err
     target = "127_0_0_1_" + url.rpartition(":")[2]

@@ -113,7 +113,8 @@ def _ask(found: Diagnosis, target: Target, offline: bool) -> None:
 def text(found: Diagnosis, width: int = WIDTH) -> str:
     """For a terminal, never wider than `width`, the SQL apart."""
     unarmed = {name for gap in found.gaps for name in [*gap.arms, *gap.needed]}
-    lines = [f"{found.target}: {len(found.armed)} checks are armed, {len(unarmed)} are not"]
+    checks = "check is" if len(found.armed) == 1 else "checks are"
+    lines = [f"{found.target}: {len(found.armed)} {checks} armed, {len(unarmed)} not"]
     heads = {
         "variable": "Not set in the environment",
         "option": "Not set, optional",

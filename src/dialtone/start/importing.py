@@ -53,7 +53,7 @@ def _import(args: argparse.Namespace) -> int:
             (args.at / path).parent.mkdir(parents=True, exist_ok=True)
             (args.at / path).write_text(text)
             print(f"written: {path}")
-    print(f"{len(found.monitors)} monitors taken over, {len(found.left)} things left{':' if found.left else ''}")
+    print(f"taken over: {len(found.monitors)}, left: {len(found.left)}")
     for words in found.left:
         print(f"  {words}")
     return 0 if found.monitors else 1
