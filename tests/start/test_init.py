@@ -11,9 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.start.test_detect import NEXT, tree
 
 from dialtone import cli
+from dialtone.start.detect import Found
+from dialtone.start.write import workflow
 from dialtone.target import load
 
 STARLETTE = """
@@ -140,3 +143,15 @@ def test_a_next_tree_behind_an_address(tmp_path: Path, shop: tuple[type[Shop], s
     assert "[target.production.providers.stripe]" in text
     workflow = (tmp_path / ".github/workflows/dialtone.yml").read_text()
     assert "PRODUCTION_STRIPE_PROBE_KEY: ${{ secrets.PRODUCTION_STRIPE_PROBE_KEY }}" in workflow
+
+
+@pytest.mark.parametrize("url", [None, "https://app.example"])
+@pytest.mark.parametrize("packages", [set(), {"stripe", "telnyx"}])
+def test_the_workflow_is_one(url: str | None, packages: set[str]) -> None:
+    """It has no right but to read, a time limit, and no expression in a command."""
+    told = yaml.safe_load(workflow(Found(packages=packages), url))
+    job = told["jobs"]["checks"]
+    assert (told["permissions"], job["permissions"], job["timeout-minutes"]) == ({}, {"contents": "read"}, 10)
+    assert not any("${{" in step.get("run", "") for step in job["steps"])
+    environment = next(step for step in job["steps"] if step.get("name") == "Check").get("env", {})
+    assert len(environment) == (0 if url else 1) + len(packages)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
-from dialtone.http.client import Client
 from dialtone.sandbox import Sandbox, SandboxError
 from dialtone.start.detect import Found, detect
 from dialtone.start.look import Seen, look
@@ -87,6 +86,8 @@ def _init(args: argparse.Namespace) -> int:
 
 def evidence(args: argparse.Namespace, found: Found) -> Seen:
     """What the application answers: the one at --url, else the one that is started for it."""
+    from dialtone.http.client import Client
+
     with _running(args, found) as base, Client(base) as client:
         return look(client, [*args.page, *found.paths], [*args.health, *found.health])
 

@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dialtone.http.answer import Answer, BadBody
+if TYPE_CHECKING:
+    from dialtone.http.answer import Answer
 
 USUAL = ("/health", "/healthz", "/api/health", "/health/", "/up", "/livez", "/status", "/api/healthz")
 UNKNOWN = "/dialtone-no-such-page"
@@ -104,14 +105,14 @@ def _is_health(answer: Answer, unknown: Answer) -> bool:
 def _body(answer: Answer) -> str:
     try:
         return answer.text()
-    except BadBody:
+    except ValueError:  # BadBody
         return ""
 
 
 def _object(answer: Answer) -> dict[str, Any]:
     try:
         found = answer.json()
-    except BadBody:
+    except ValueError:  # BadBody
         return {}
     return found if isinstance(found, dict) else {}
 
