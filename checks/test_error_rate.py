@@ -17,6 +17,7 @@ from dialtone.template import body, fill
     needs=["pages"],
     requests=2,
     samples=True,
+    gate=True,
 )
 def test_error_rate_of_the_probe(target, sampler, objective):
     """Hardly any answer to the prober is a 5xx or none at all."""

@@ -21,6 +21,7 @@ def _judge(page, target, sampler, objective):
     catches={"pricing": ["slow-tail"]},
     requests=2,
     samples=True,
+    gate=True,
 )
 @each("pages", "page", ["home", "pricing", "login", "health"])
 def test_response_time_p95(page, target, sampler, objective):

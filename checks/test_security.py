@@ -120,6 +120,7 @@ def test_appointment_can_be_changed(target, sign_up, written):
     catches=["cron-open"],
     needs=["routes.own_monitor", "cron"],
     requests=2,
+    gate=True,
 )
 def test_cron_needs_its_secret(target, http, cron):
     """Nobody but the scheduler starts the background jobs."""

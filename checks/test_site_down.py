@@ -12,7 +12,9 @@ from dialtone.probes.sampler import is_down
 from dialtone.verdict import Unarmed
 
 
-@check(severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, needs=["pages.{page}"], requests=1)
+@check(
+    severity="P0", runbook="site-down", catches={"pricing": ["page-500"]}, needs=["pages.{page}"], requests=1, gate=True
+)
 @each("pages", "page", ["home", "pricing", "login"])
 def test_pages_answer(page, target, http):
     """Every page of the site is served, and is the right page."""
@@ -32,7 +34,7 @@ def test_old_addresses_lead_to_pages(target, http):
         expect(http.get(redirect.to)).status(200)
 
 
-@check(severity="P0", runbook="site-down", catches=["health-503"], needs=["routes.health"], requests=1)
+@check(severity="P0", runbook="site-down", catches=["health-503"], needs=["routes.health"], requests=1, gate=True)
 def test_health_answers_ok(target, http):
     """The health endpoint answers 200 and says ok."""
     answer = expect(http.get(target.route("health"))).status(200)

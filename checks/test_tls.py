@@ -56,7 +56,14 @@ def test_plain_http_redirects_to_https(target, http):
     ok("plain http leads to https")
 
 
-@check(severity="P2", runbook="security", catches=["headers-missing"], needs=["security_headers", "pages"], requests=1)
+@check(
+    severity="P2",
+    runbook="security",
+    catches=["headers-missing"],
+    needs=["security_headers", "pages"],
+    requests=1,
+    gate=True,
+)
 def test_security_headers_are_set(target, http):
     """The headers that keep browsers from being used against a visitor are there."""
     base = target.profile.tls_url or target.profile.base_url

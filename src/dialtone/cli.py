@@ -23,7 +23,8 @@ checks and experiments themselves are run by pytest:
   pytest chaos                         the experiments
 exit codes of such a run: 0 nothing worse than degraded, 1 breach or critical, 2 to 5 pytest's own, 10 a check itself
 failed, 11 offline, 12 a P0 check was refused, 13 nothing was judged, 14 an experiment was inconclusive,
-15 the history is in trouble, 16 a message about an incident reached nobody, 17 rounds were missed
+15 the history is in trouble, 16 a message about an incident reached nobody, 17 rounds were missed, 18 a check that the
+gate requires is not armed
 """
 
 
@@ -77,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_parser(commands)
     init.add_parser(commands)
     importing.add_parser(commands)
+    from dialtone.watch import gate
+
+    gate.add_parser(commands)
     return top
 
 

@@ -21,6 +21,8 @@ LOOKS = (75, 150, 300)
 """Samples of each side after which a gate looks, unless told otherwise."""
 MATERIAL = 1.05
 """A slowdown of the whole below this is none that a gate refuses, however certain it is."""
+TOLERATED = 1.2
+"""A slowdown of the whole that has to be excluded before a candidate is called no slower than its baseline."""
 TAIL = 0.1
 _SHARES = {"whole": 0.5, "tail": 0.3, "errors": 0.2}
 
@@ -54,14 +56,25 @@ def spend(alpha: float, look: int, looks: Sequence[int] = LOOKS) -> float:
     return spent(looks[look] / looks[-1]) - (spent(looks[look - 1] / looks[-1]) if look else 0.0)
 
 
-def compare(candidate: Sequence[float], baseline: Sequence[float], errors: tuple[int, int], alpha: float) -> Comparison:
+def looks_of(count: int) -> tuple[int, ...]:
+    """After how many samples of each side to look, where there are `count` at most: a quarter, a half, all."""
+    return tuple(sorted({max(1, count // 4), max(1, count // 2), count}))
+
+
+def compare(
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    errors: tuple[int, int],
+    alpha: float,
+    tries: int | None = None,
+) -> Comparison:
     """One look at latencies (any unit, all above 0) and errors of candidate and baseline, wrong at most at `alpha`.
 
     Latencies come in pairs, taken one right after the other; a pair of which one failed is left out and counted in
-    `errors`.
+    `errors`. `tries` is how many samples of each side there were, where those are not the pairs and the errors.
     """
     logs = [math.log(a / b) for a, b in zip(candidate, baseline, strict=True)]
-    tries = len(logs) + max(errors)
+    tries = len(logs) + max(errors) if tries is None else tries
     found = {
         "whole": slower(logs),
         "tail": longer_tail(candidate, baseline),
@@ -122,3 +135,28 @@ def _choose(n: int, k: int) -> float:
 def ratio(logs: Sequence[float]) -> float:
     """The effect: the median ratio of a pair; NaN without any."""
     return math.exp(median(logs)) if logs else float("nan")
+
+
+def bounds(logs: Sequence[float], alpha: float) -> tuple[float, float]:
+    """What the ratio lies above, and what below, each wrong at most at `alpha`: the signed ranks turned round.
+
+    The ratios that the test of `slower` would not refuse as the null (Hodges & Lehmann 1963,
+    https://doi.org/10.1214/aoms/1177704172); exact to 1e-4, and no wider than the pairs themselves.
+    """
+    if not logs:
+        return 0.0, math.inf
+    return math.exp(_edge(list(logs), alpha)), math.exp(-_edge([-d for d in logs], alpha))
+
+
+def _edge(logs: list[float], alpha: float) -> float:
+    """The largest shift above which the differences still lie beyond doubt; below all of them when there is none."""
+    low, high = min(logs) - 1e-9, max(logs) + 1e-9
+    if slower([d - low for d in logs]) > alpha:
+        return -math.inf
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if slower([d - middle for d in logs]) <= alpha:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -32,6 +32,8 @@ class Environment:
         self._config, self._is_worker = config, is_worker
         self._sandbox: Sandbox | None = None
         self._target: Target | None = None
+        self.baseline: Target | None = None
+        """With `--baseline`: what the target is compared with; only after `open`."""
         self._shared: Memory | None = None
         self._foreseen = False
         self._names: dict[tuple[str, str | None], list[str]] = {}
@@ -88,8 +90,22 @@ class Environment:
 
                 if self._kind() == "sandbox":
                     self._ready()
+                self.baseline = self._compared(self._config.getoption("baseline", None))
                 self._target = load(self._path, self._name)
         return self._target
+
+    def _compared(self, name: str | None) -> Target | None:
+        from dialtone.target import ProfileError, load
+        from dialtone.target.load import read
+
+        if name is None:
+            return None
+        file = read(self._path)
+        if name == self._name:
+            raise ProfileError(f"--baseline {name}: that is the target itself")
+        if {**file.defaults, **file.target.get(name, {})}.get("kind") == "sandbox":
+            raise ProfileError(f"--baseline {name}: a sandbox is no baseline: name a deployment that already runs")
+        return load(self._path, name)
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

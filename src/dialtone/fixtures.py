@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dialtone.drill import Story
     from dialtone.http import Answer
     from dialtone.interceptor.client import Controller
+    from dialtone.probes.beside import Beside
     from dialtone.probes.browser import Browser
     from dialtone.probes.caller import Budget, Caller
     from dialtone.probes.database import Database
@@ -150,11 +152,33 @@ def browser(http: Caller) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def sampler(http: Caller) -> Sampler:
-    """Samples of latency, errors, connections and cold starts."""
+def sampler(request: pytest.FixtureRequest, http: Caller, run: Run) -> Sampler:
+    """Samples of latency, errors, connections and cold starts; with `--baseline` beside those of another target."""
     from dialtone.probes.sampler import Sampler
 
-    return Sampler(http)
+    return Sampler(http, beside=_beside(request, http.target, run))
+
+
+def _beside(request: pytest.FixtureRequest, target: Target, run: Run) -> Beside | None:
+    session = request.config.stash[SESSION]
+    baseline = session.environment.baseline
+    if baseline is None:
+        return None
+    from dialtone.comparison import ALPHA
+    from dialtone.probes.beside import Beside
+    from dialtone.probes.caller import Budget, Caller
+    from dialtone.probes.reach import Reach
+
+    item: pytest.Item = request.node
+
+    def caller() -> Caller:
+        budget = Budget(session.baseline_grants.get(item.nodeid, 0))
+        made = Caller(baseline, run.token, f"{item.nodeid}/baseline", Reach(()), budget)
+        item.addfinalizer(made.close)
+        return made
+
+    seed = int.from_bytes(sha256(f"{run.token}/{item.nodeid}".encode()).digest()[:4])
+    return Beside(target, baseline, caller, ALPHA / max(1, len(session.baseline_grants)), seed)
 
 
 @pytest.fixture

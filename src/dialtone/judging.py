@@ -40,6 +40,7 @@ class Meta:
     experiment: bool = False
     reads: int = 1
     depends: Sequence[str] = ()
+    gate: bool = False
 
     def claims(self, case: str | None) -> Sequence[str]:
         """The defects that the check (or the case of it) claims to turn red for."""
@@ -61,6 +62,7 @@ def check(
     proof: Proof | None = None,
     reads: int = 1,
     depends: Sequence[str] = (),
+    gate: bool = False,
 ) -> Callable[[F], F]:
     """Declare a test function as a check.
 
@@ -68,7 +70,7 @@ def check(
     for a parametrised one), `needs` the settings without which it is not armed (`routes.health`, `database`, …),
     `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
     requests than `requests`, `reads` how often it reads a provider that it needs, `depends` the ids of checks that
-    have to be good for it to be good: red together, they are one incident.
+    have to be good for it to be good: red together, they are one incident; `gate` whether `--gate` runs it.
     """
     kinds = Severity(severity), Effect(effect)
     return _mark(
@@ -83,6 +85,7 @@ def check(
             proof,
             reads=reads,
             depends=tuple(depends),
+            gate=gate,
         )
     )
 
@@ -124,6 +127,8 @@ class Record:
     explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
     measured: dict[str, Any] = field(default_factory=dict)
+    compared: Finding | None = None
+    """What a comparison with a baseline found: judged when the check has judged all else."""
     sequential: bool = False
     """Whether samples were taken until they sufficed: they are judged by a bound that holds at any stop."""
 

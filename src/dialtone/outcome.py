@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dialtone.http import BadBody
-from dialtone.judging import Record
+from dialtone.judging import Record, judge
 from dialtone.probes.database import DatabaseFailure, DatabaseTrouble
 from dialtone.redact import foreign, secrets
 from dialtone.template import TemplateError
@@ -28,9 +28,11 @@ class Broken(Exception):
 
 
 def has_judged(record: Record) -> None:
-    """A check that judged nothing is broken."""
+    """A check that judged nothing is broken; what was compared with a baseline is judged after all else."""
     if not record.findings:
         raise Broken("the check judged nothing: it could not have failed")
+    if record.compared is not None:
+        judge(record.compared)
 
 
 def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseException:
@@ -44,6 +46,9 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
     if isinstance(error, Unarmed):
         record.notes["unarmed"] = secrets.scrub(str(error))
         return _skip(str(error))
+    if isinstance(error, Unknown) and record.compared is not None and record.compared.verdict.is_bad:
+        record.findings.append(error.finding)
+        error = Bad(record.compared)  # too little for its objective, and enough to be worse than its baseline
     if isinstance(error, Judged):
         if error.finding not in record.findings:
             record.findings.append(error.finding)

@@ -53,6 +53,18 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default=bool(os.environ.get("DIALTONE_NO_DIAGNOSIS")),
         help="do not look for the cause when a check is red",
     )
+    group.addoption(
+        "--baseline",
+        metavar="NAME",
+        help="compare with another target, as a preview with production: samples of both in turn, reads only",
+    )
+    group.addoption("--gate", action="store_true", help="only the checks that are declared with gate=True")
+    group.addoption(
+        "--fail-on",
+        choices=["degraded", "breach", "critical"],
+        default="breach",
+        help="the mildest verdict that makes the exit code 1 (default: breach)",
+    )
     again = "run the checks again and again, as in 60s, until Ctrl-C or --for"
     group.addoption("--every", metavar="DURATION", help=again)
     group.addoption("--for", dest="rounds_for", metavar="DURATION", help="with --every: for how long, as in 25m")
@@ -103,6 +115,12 @@ class Hooks:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Set the sandbox going before xdist starts its workers, if the files of this run hold checks."""
         self.session.environment.foresee()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """With `--gate`, the checks of the gate only."""
+        if config.getoption("gate", False):
+            self.session.gated(items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -21,7 +21,7 @@ from dialtone.evidence import CONFIDENCE, alpha_of
 from dialtone.judging import Meta, Record, current
 from dialtone.keeping import MEASURED, Keeping, every
 from dialtone.scan import holds_checks
-from dialtone.verdict import Misdeclared, Unarmed
+from dialtone.verdict import Misdeclared, Unarmed, Verdict
 
 if TYPE_CHECKING:
     from dialtone.runbook.after import Aftermath
@@ -81,6 +81,7 @@ class Session:
         self.checks: list[pytest.Item] = []
         self._nodeids: set[str] = set()
         self.grants: dict[str, int | None] = {}
+        self.baseline_grants: dict[str, int | None] = {}
         self.started = time.time()
         self.exit_code = 0
         self.environment = Environment(config, self.is_worker)
@@ -120,8 +121,36 @@ class Session:
             if (meta := meta_of(item)) and self._takes_part(item, meta)
         ]
         self.grants = plan(needs, None if own or budget is None else budget.per_round)
-
+        self.baseline_grants = self._beside(self.environment.baseline)
         self._within_quotas(target)
+
+    def _beside(self, baseline: Target | None) -> dict[str, int | None]:
+        """Requests that each check that takes samples may send to the baseline: one before the samples, and these."""
+        if baseline is None:
+            return {}
+        metas = (
+            (item.nodeid, meta) for item in self.checks if (meta := meta_of(item)) and self._takes_part(item, meta)
+        )
+        needs = [Need(name, meta.severity, 1, samples=True) for name, meta in metas if meta.samples]
+        budget = None if baseline.profile.client_address else baseline.profile.budget
+        return plan(needs, budget.per_round if budget else None)
+
+    def gated(self, items: list[pytest.Item]) -> None:
+        """Leave the checks of the gate, and nothing else."""
+        kept = [item for item in items if (meta := meta_of(item)) and meta.gate]
+        if items and not kept:
+            self._refuse("--gate: none of these checks is declared with @check(gate=True)")
+        left = [item for item in items if item not in kept]
+        if left:
+            self.config.hook.pytest_deselected(items=left)
+            items[:] = kept
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """With `--gate`: what the target requires and is not armed, with the reason."""
+        if not self.config.getoption("gate", False) or not self.environment.opened:
+            return {}
+        return self.gatherer.lacking(self.environment.target.profile.gate.required)
 
     def _within_quotas(self, target: Target) -> None:
         """Refuse a run whose rounds would, in a month, read a provider more often than its quota allows."""
@@ -300,9 +329,10 @@ class Session:
         self.environment.close()
         if self.is_worker or not self.gatherer.entries:
             return
-        self.exit_code = self.history.finish(
-            self.gatherer.exit_code(int(session.exitstatus)), Path(self.config.option.dialtone_config), self.diagnosis
-        )
+        code = self.gatherer.exit_code(int(session.exitstatus), Verdict(self.config.getoption("fail_on", "breach")))
+        if code in (0, reports.EXIT_NOTHING_JUDGED) and self.lacking:
+            code = reports.EXIT_REQUIRED
+        self.exit_code = self.history.finish(code, Path(self.config.option.dialtone_config), self.diagnosis)
         session.exitstatus = self.exit_code
         document = self.gatherer.document(
             str(self.config.option.target),
@@ -322,7 +352,8 @@ class Session:
         if not self.is_worker and self.gatherer.entries:
             from dialtone.runbook import tell
 
-            closing = tell.lines(self.diagnosis, min(terminal._tw.fullwidth, 120)) if self.diagnosis else []
+            closing = list(tell.lines(self.diagnosis, min(terminal._tw.fullwidth, 120))) if self.diagnosis else []
+            closing += [(f"required, and not armed: {name} ({why})", True) for name, why in self.lacking.items()]
             root, path = self.config.rootpath, self._verdicts
             path = path.relative_to(root) if path.is_relative_to(root) else path
             reports.summarise(terminal, self.gatherer, self.environment, self.exit_code, path, closing)

@@ -24,6 +24,7 @@ TABLES: dict[str, type[parts.Part]] = {
     "timeouts": model.Limits,
     "budget": model.Budget,
     "schedule": model.Schedule,
+    "gate": model.Gate,
     "client_address": model.ClientAddress,
     "edge": model.Edge,
     "session": model.Session,

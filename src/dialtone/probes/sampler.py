@@ -1,7 +1,8 @@
 """Samples of latency, errors, connections and cold starts: as many as a verdict needs, no more than allowed.
 
 Sampling stops as soon as the evidence suffices for one side (`evidence.Stop`), when the profile's `sample_time` is
-over, or when the budget is used up; what could not be decided is then undecided with its number of samples.
+over, or when the budget is used up; what could not be decided is then undecided with its number of samples. Beside a
+baseline each sample is one of a pair (`beside.py`), and there are as many as the comparison takes.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dialtone.assertions import turned_away
 from dialtone.http import Answer
 from dialtone.judging import running
 from dialtone.objective import Objective
+from dialtone.probes.beside import Beside, Comparing, Measure
 from dialtone.probes.caller import Caller
 from dialtone.verdict import Refused, Undecided
 
@@ -58,10 +61,12 @@ class Sampler:
         self,
         http: Caller,
         *,
+        beside: Beside | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http, self._clock, self._sleep = http, clock, sleep
+        self._beside = beside
         profile = http.target.profile
         self._time = profile.sample_time
         self._edge = profile.edge
@@ -74,18 +79,17 @@ class Sampler:
         stop = objective.stop(q)
         seen = Samples()
         self._http.judge(self._http.send("GET", path))  # opens the connection and is no sample
+        beside = self._compare(path, path, server_time)
 
         def step() -> bool:
-            answer = self._take(seen, path)
-            if not answer.failure and answer.status < 400:
-                phases = answer.phases
-                spent = (phases.total or 0.0) - (phases.connect or 0.0) - (phases.tls or 0.0) - (phases.dns or 0.0)
-                seen.values.append(spent * 1000)
+            spent = server_time(self._take(seen, path, beside=beside))
+            if spent is not None:
+                seen.values.append(spent)
             slow = sum(v > limit for v in seen.values)
             n = len(seen.values)
-            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.hopeless
+            return stop.exceeded(slow, n) or seen.hopeless or (stop.excluded(slow, n) and _compared(beside))
 
-        self._repeat(step)
+        self._repeat(step, beside)
         return self._hoped(seen, path)
 
     def outcomes(
@@ -103,31 +107,34 @@ class Sampler:
         """
         stop = objective.stop()
         seen = Samples()
+        what = paths[0] if len(paths) == 1 else f"{len(paths)} paths"
+        beside = self._compare(what, paths[0], None, wrong)
 
         def step() -> bool:
-            self._take(seen, paths[seen.count % len(paths)], fresh=fresh, wrong=wrong)
-            return stop.exceeded(seen.errors, seen.count) or stop.excluded(seen.errors, seen.count)
+            self._take(seen, paths[seen.count % len(paths)], fresh=fresh, wrong=wrong, beside=beside)
+            enough = stop.excluded(seen.errors, seen.count) and _compared(beside)
+            return stop.exceeded(seen.errors, seen.count) or enough
 
-        self._repeat(step)
+        self._repeat(step, beside)
         return seen
 
     def connects(self, url: str, objective: Objective, q: float) -> Samples:
         """Time of new connections (name, TCP and TLS; ms), until the quantile can be judged."""
         limit, stop, seen = objective.levels.alert or 0.0, objective.stop(q), Samples()
+        beside = self._compare("connecting", url, connect_time)
 
         def step() -> bool:
-            answer = self._take(seen, url, fresh=True)
-            if not answer.failure:
-                phases = answer.phases
-                seen.values.append(sum(p or 0.0 for p in (phases.dns, phases.connect, phases.tls)) * 1000)
+            spent = connect_time(self._take(seen, url, fresh=True, beside=beside))
+            if spent is not None:
+                seen.values.append(spent)
             slow, n = sum(v > limit for v in seen.values), len(seen.values)
-            return stop.exceeded(slow, n) or stop.excluded(slow, n) or seen.hopeless
+            return stop.exceeded(slow, n) or seen.hopeless or (stop.excluded(slow, n) and _compared(beside))
 
-        self._repeat(step)
+        self._repeat(step, beside)
         return self._hoped(seen, "new connections")
 
     def after_idle(self, path: str, gap: float, objective: Objective, q: float) -> Samples:
-        """Time to the whole answer (ms) after `gap` seconds without a request to that path."""
+        """Time to the whole answer (ms) after `gap` seconds without a request to that path; beside no baseline."""
         stop, seen = objective.stop(q), Samples()
 
         def step() -> bool:
@@ -147,12 +154,26 @@ class Sampler:
             raise Undecided(f"{what}: none of {seen.count} answers was a good one", samples=0)
         return seen
 
+    def _compare(
+        self, what: str, where: str, measure: Measure | None, wrong: Callable[[Answer], bool] = is_error
+    ) -> Comparing | None:
+        """The comparison that goes with these samples: of the first ones of a check, which the gate's bound is for."""
+        beside, self._beside = self._beside, None
+        return beside.begin(what, where, self._http.budget.left, measure, wrong) if beside else None
+
     def _take(
-        self, seen: Samples, where: str, *, fresh: bool = False, wrong: Callable[[Answer], bool] = is_error
+        self,
+        seen: Samples,
+        where: str,
+        *,
+        fresh: bool = False,
+        wrong: Callable[[Answer], bool] = is_error,
+        beside: Comparing | None = None,
     ) -> Answer:
         if self._per_address and seen.count and seen.count % self._per_address == 0:
             self._http.fresh_address()
-        answer = self._http.send("GET", where, fresh=fresh)
+        ours = partial(self._http.send, "GET", where, fresh=fresh)
+        answer = beside.take(ours, where, fresh=fresh) if beside else ours()
         if seen.count == 0:
             self._http.judge(answer)
         refused = turned_away(answer) if not answer.failure else None
@@ -166,9 +187,30 @@ class Sampler:
             seen.regions.add(region)
         return answer
 
-    def _repeat(self, step: Callable[[], bool]) -> None:
+    def _repeat(self, step: Callable[[], bool], beside: Comparing | None = None) -> None:
         running().sequential = True
-        end = self._clock() + self._time
+        end = self._clock() + self._time * (2 if beside else 1)
         while self._clock() < end and (self._http.budget.left is None or self._http.budget.left > 0):
             if step():
-                return
+                break
+        if beside:
+            running().compared = beside.finding()
+            running().notes["baseline"] = beside.told()
+
+
+def server_time(answer: Answer) -> float | None:
+    """Time to the whole answer without the connection, in ms; None where it was not a good one."""
+    phases = answer.phases
+    if answer.failure or answer.status >= 400:
+        return None
+    return 1000 * ((phases.total or 0.0) - (phases.connect or 0.0) - (phases.tls or 0.0) - (phases.dns or 0.0))
+
+
+def connect_time(answer: Answer) -> float | None:
+    """Time of the connection (name, TCP and TLS), in ms; None where there was none."""
+    phases = answer.phases
+    return None if answer.failure else 1000 * sum(p or 0.0 for p in (phases.dns, phases.connect, phases.tls))
+
+
+def _compared(beside: Comparing | None) -> bool:
+    return beside is None or beside.done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dialtone.verdict import Finding, Kind, Severity, Verdict
 
 EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
 EXIT_HISTORY, EXIT_UNHEARD, EXIT_MISSED = 15, 16, 17
+EXIT_REQUIRED = 18
 EXIT_WORDS = {
     EXIT_BROKEN: "a check itself failed: nothing is known about what it checks",
     EXIT_OFFLINE: "the prober is offline: none of its witnesses answers",
@@ -25,6 +26,7 @@ EXIT_WORDS = {
     EXIT_INCONCLUSIVE: "an experiment was inconclusive",
     EXIT_HISTORY: "the history is in trouble; the verdicts above are complete",
     EXIT_UNHEARD: "a message about an incident reached nobody on any channel: build/undelivered.json holds it",
+    EXIT_REQUIRED: "a check that the gate requires is not armed, or is none of its checks",
     EXIT_MISSED: "rounds were missed: those that ran found nothing",
 }
 
@@ -49,7 +51,7 @@ def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) 
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
         "at": record.notes.get("at"),
-        **({"explained": record.notes["explained"]} if record.notes.get("explained") else {}),
+        **{name: record.notes[name] for name in ("explained", "baseline") if record.notes.get(name)},
         "trace": _trace(record) if worst.verdict.is_bad else None,
     }
 
@@ -130,14 +132,19 @@ class Gatherer:
         """The armed checks with one of these verdicts, in the order of `all`."""
         return [e for e in self.all() if e["armed"] and e["verdict"] in verdicts]
 
-    def exit_code(self, pytests: int) -> int:
-        """pytest's own exit code, or one of ours (>= 10) in place of 0, or of a 1 that only broken checks caused."""
-        bad = self.of(Verdict.BREACH, Verdict.CRITICAL)
+    def exit_code(self, pytests: int, fail_on: Verdict = Verdict.BREACH) -> int:
+        """pytest's own exit code, or one of ours (>= 10) in place of 0, or of a 1 that only broken checks caused.
+
+        `fail_on` is the mildest verdict that is a failure.
+        """
+        judged = self.of(Verdict.DEGRADED, Verdict.BREACH, Verdict.CRITICAL)
+        bad = [e for e in judged if Verdict(e["verdict"]).rank >= fail_on.rank]
+        borne = any(Verdict(e["verdict"]).is_bad for e in judged) and not bad
         unknown = self.of(Verdict.UNKNOWN)
         broken = any(e["kind"] == Kind.BROKEN for e in unknown)
         if pytests not in (0, 1):
             return pytests
-        if bad or self.other_failures or (pytests and not broken):
+        if bad or self.other_failures or (pytests and not broken and not borne):
             return 1
         if broken:
             return EXIT_BROKEN
@@ -147,9 +154,19 @@ class Gatherer:
             return EXIT_REFUSED
         if any(e["experiment"] for e in unknown):
             return EXIT_INCONCLUSIVE
-        if not self.of(Verdict.OK, Verdict.DEGRADED):
+        if not self.of(Verdict.OK, Verdict.DEGRADED) and not borne:
             return EXIT_NOTHING_JUDGED
         return 0
+
+    def lacking(self, required: Iterable[str]) -> dict[str, str]:
+        """Why each required check is not armed; an id without a case stands for all of its cases."""
+        found = {}
+        for name in required:
+            cases = [e for e in self.all() if name in (e["id"], e["id"].partition("[")[0])]
+            reasons = [e["reason"] for e in cases if not e["armed"]]
+            if reasons or not cases:
+                found[name] = reasons[0] if reasons else "no check of the gate has this id"
+        return found
 
     def document(self, target: str, started: datetime, finished: datetime, exit_code: int) -> dict[str, Any]:
         """`build/verdicts.json`."""

@@ -222,6 +222,12 @@ class History(Part):
     false_pages: float = Field(default=1.0, gt=0, description="per month, for the whole suite")
 
 
+class Gate(Part):
+    """`[gate]`: checks without which `--gate` says nothing."""
+
+    required: list[Text] = Field(default=[], description="ids of checks that have to be armed; without a case, all")
+
+
 class Profile(Part):
     """`[target.NAME]`: one deployment that is watched."""
 
@@ -281,6 +287,7 @@ class Profile(Part):
     tenant: Tenant | None = None
     journal: Journal | None = None
     history: History = History()
+    gate: Gate = Gate()
     contacts: dict[str, str] = Field(default={}, description="whom to turn to about a provider: address or words")
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
