@@ -127,6 +127,8 @@ class Record:
     explanations: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """What may explain a failure, by its subject: asked only when there is one; half a sentence, or None."""
     measured: dict[str, Any] = field(default_factory=dict)
+    second: tuple[str, int] | None = None
+    """After a read that failed on the way: what a second attempt says of the path, and how many of both failed."""
     compared: Finding | None = None
     """What a comparison with a baseline found: judged when the check has judged all else."""
     sequential: bool = False

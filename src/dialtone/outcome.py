@@ -97,9 +97,14 @@ def _explained(record: Record, finding: Finding) -> Finding:
         if told[-1]:
             record.notes.setdefault("explained", subject)
     words = [text for text in told if text]
-    if not words:
+    samples = finding.samples
+    if record.second is not None and samples <= 2 and not record.measured:  # of single answers, not of many samples
+        attempt, bad = record.second
+        record.measured, samples = {"bad": bad}, 2
+        words = words if attempt in finding.reason else [attempt, *words]
+    if not words and samples == finding.samples:
         return finding
-    explained = replace(finding, reason="; ".join([finding.reason, *words]))
+    explained = replace(finding, reason="; ".join([finding.reason, *words]), samples=samples)
     record.findings[record.findings.index(finding)] = explained
     return explained
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,27 @@ def test_results_wait_in_a_file_until_the_history_is_well(  # type: ignore[no-un
     assert following.trouble is None
     assert stored(path) == ["ok", "ok"]
     assert list(spool.folder(str(path)).iterdir()) == []
+
+
+def test_results_of_a_time_that_is_rolled_up_are_told(place: str, clock: Clock) -> None:
+    """A clock that was set back by months: the run says that its results are not in the history; the next is well."""
+    first = recorder(place, clock)
+    first.add(ENTRY)
+    first.finish(0)
+    clock.now += 90 * 86400
+    recorder(place, clock, "r2").finish(0)  # raw results of the first are gone
+    clock.now -= 85 * 86400
+    late = recorder(place, clock, "r3")
+    late.add(ENTRY)
+    late.add(ENTRY)
+    late.finish(0)
+    assert late.trouble is not None
+    assert late.trouble.startswith("2 results are of a time of which only sums are kept, and are not stored")
+    clock.now += 86 * 86400
+    following = recorder(place, clock, "r4")
+    following.add(ENTRY)
+    following.finish(0)
+    assert following.trouble is None
 
 
 def test_a_locked_history_is_waited_for_and_then_told(tmp_path: Path) -> None:
@@ -250,6 +272,26 @@ def test_a_history_on_the_targets_own_host_is_refused(tmp_path: Path, named: str
         location.where(watched, {"DIALTONE_HISTORY": f"postgresql://u:p@{named}:5432/x"})
     elsewhere = "postgresql://u:p@192.0.2.7/x"
     assert location.where(watched, {"DIALTONE_HISTORY": elsewhere}) == elsewhere
+
+
+def test_a_file_on_the_targets_own_host_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an address of the target is this machine's. Loopback is not known: a tunnel may begin there."""
+    monkeypatch.setattr(location, "ours", lambda address: address == "192.0.2.1")
+    with pytest.raises(StoreError, match="a file of this machine, on which the target production runs"):
+        location.where(target(tmp_path, "192.0.2.1"), {"DIALTONE_HISTORY": "history.db"})
+    assert location.where(target(tmp_path, "192.0.2.9"), {"DIALTONE_HISTORY": "history.db"}) == "history.db"
+
+
+def test_an_address_is_this_machines_own_or_not() -> None:
+    """By the way to it; documentation's addresses, loopback and what is none are not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward:
+        try:
+            outward.connect(("198.51.100.1", 9))
+            assert location.ours(outward.getsockname()[0])
+        except OSError:
+            pass  # a machine without a network has loopback only
+    others = ("198.51.100.1", "127.0.0.1", "::1", "0.0.0.0", "fe80::1%eth0", "nonsense")
+    assert not any(map(location.ours, others))
 
 
 def test_where_a_history_is(tmp_path: Path) -> None:

@@ -94,6 +94,11 @@ class Recorder:
                 if odd:
                     self.trouble = f"{odd[0]} is no file of results: look at it and remove it"
             tidy(self._store, self._clock(), self._keep)
+            if self._store.too_old:
+                self.trouble = (
+                    f"{self._store.too_old} results are of a time of which only sums are kept, and are not stored: is"
+                    " the clock right? The verdicts file holds those of this run"
+                )
         except StoreError as trouble:
             self.trouble = f"{trouble}; the results of this run are stored"
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from dialtone.assertions import describe
 from dialtone.http import Answer, Client, Limits, shared_context
 from dialtone.judging import running
-from dialtone.probes.reach import Reach
+from dialtone.probes.reach import BREAKS, Reach, second
 from dialtone.target import Target
 from dialtone.verdict import Undecided
 
@@ -104,9 +104,8 @@ class Caller:
 
     def request(self, method: str, where: str, **options: Any) -> Answer:
         """Send one request; an unreachable target is judged at once (critical, offline or refused)."""
-        answer = self.send(method, where, **options)
-        self._reach.judge(answer)
-        return answer
+        running().second = None
+        return self.judge(self.send(method, where, **options))
 
     def get(self, where: str, **options: Any) -> Answer:
         """GET a path of the target or a whole URL."""
@@ -133,9 +132,23 @@ class Caller:
         self._reach.agree_on_time(self.target.profile.clock_skew)
 
     def judge(self, answer: Answer) -> Answer:
-        """Judge an outage seen in an answer of `send`; returns the answer otherwise."""
-        self._reach.judge(answer)
+        """Judge an outage seen in an answer of `send`; returns the answer otherwise.
+
+        A read that failed on the way is tried once more, over a new connection, within the budget: the first answer
+        counts, the second tells a broken target from a broken path, and the history holds both as samples.
+        """
+        again = self._again(answer)
+        self._reach.judge(answer, again)
         return answer
+
+    def _again(self, answer: Answer) -> Answer | None:
+        left = self.budget.left
+        breaks = answer.failure is not None and answer.failure.kind in BREAKS and answer.method in ("GET", "HEAD")
+        if not breaks or left == 0 or self._reach.known_dead(answer.origin):
+            return None
+        again = self.send(answer.method, answer.url[:], fresh=True)
+        running().second = second(again), 1 + (again.failure is not None)
+        return again
 
     def headers(self, method: str, url: str) -> dict[str, str]:
         """What every request of this caller carries; what is the target's alone goes to no other host."""

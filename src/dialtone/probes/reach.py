@@ -13,7 +13,19 @@ from dialtone.verdict import Offline, Refused, Undecided, Verdict, bad
 
 _DEAD = {FailureKind.DNS, FailureKind.REFUSED, FailureKind.CONNECT_TIMEOUT}
 
+BREAKS = {*_DEAD, FailureKind.RESET}
+"""Failures that may be the path's as well as the target's: a second attempt tells. A time-out has had its time."""
+
 _OFFLINE = "offline"
+
+
+def second(again: Answer) -> str:
+    """What a second attempt over a new connection says: half a sentence."""
+    if again.failure is not None:
+        return "a second attempt over a new connection failed as well"
+    return (
+        f"a second attempt over a new connection was answered ({again.status}): the path breaks, or single connections"
+    )
 
 
 def knock(url: str, timeout: float = 2.0) -> bool:
@@ -84,8 +96,12 @@ class Reach:
         found = self._dead.get(origin)
         return found[1] if found and self._clock() - found[0] <= self._memory else None
 
-    def judge(self, answer: Answer) -> None:
-        """Raise what a network failure means: Offline, Refused or critical; returns when there was none."""
+    def judge(self, answer: Answer, again: Answer | None = None) -> None:
+        """Raise what a network failure means: Offline, Refused or critical; returns when there was none.
+
+        `again` is a second attempt, over a new connection. The first counts; an origin that answered the second is not
+        remembered as dead.
+        """
         if not answer.failure:
             return
         kind, reason = answer.failure.kind, answer.failure.reason
@@ -95,8 +111,14 @@ class Reach:
             if not self.online():
                 self._dead[answer.origin] = (self._clock(), _OFFLINE)
                 raise self.offline()
-            self._dead[answer.origin] = (self._clock(), reason)
-            raise bad(Verdict.CRITICAL, f"the target is down: {answer.origin}: {reason}")
+            if again is None:
+                self._dead[answer.origin] = (self._clock(), reason)
+                raise bad(Verdict.CRITICAL, f"the target is down: {answer.origin}: {reason}")
+            told = f"{reason}; {second(again)}"
+            if again.failure is None:
+                raise bad(Verdict.CRITICAL, f"the target did not answer: {answer.origin}: {told}", samples=2)
+            self._dead[answer.origin] = (self._clock(), told)
+            raise bad(Verdict.CRITICAL, f"the target is down: {answer.origin}: {told}", samples=2)
 
     def dead(self, origin: str) -> None:
         """Raise again what was found about an origin a moment ago."""
