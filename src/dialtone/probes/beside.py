@@ -195,8 +195,9 @@ class Comparing:
         mine, other = self.errors
         if found.worse == "errors":
             return Verdict.BREACH, f"goes wrong more often than {name}: {mine} of {n} answers, {other} of {n} there"
-        if n < min(LOOKS[0], self.planned):
-            return Verdict.UNKNOWN, f"not compared with {name}: {n} of {self.planned} pairs were taken in time"
+        taken, least = (n, LOOKS[0]) if self.measure is None else (len(logs), _LEAST)
+        if taken < least:
+            return Verdict.UNKNOWN, f"not compared with {name}: {taken} of the {least} pairs that a verdict takes"
         if self.measure is None:
             return Verdict.OK, f"goes wrong no more often than {name}: {mine} of {n} answers, {other} of {n} there"
         high = bounds(logs, 1 - CONFIDENCE)[1]
