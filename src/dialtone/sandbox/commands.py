@@ -19,7 +19,7 @@ from dialtone.sandbox import folder as folders
 from dialtone.sandbox.controller import ATTACH_VARIABLE, Sandbox, SandboxError, stop_resident
 from dialtone.sandbox.profile import app_defects, named_target, sandbox_options
 
-JOBS = min(5, (os.cpu_count() or 1) + 1)
+JOBS = min(6, (os.cpu_count() or 1) * 2)
 """Rounds of the defect matrix at a time, each with a sandbox: half of a round is waiting."""
 
 
