@@ -33,9 +33,10 @@ check: $(DONE) ## everything from nothing: environment, a local deployment, all 
 	@rm -rf build/allure-results
 	@$(BIN)/pytest checks -n 2 -q $(LEAN) --alluredir build/allure-results $(ARGS)
 
-# Two workers, unless ARGS says otherwise.
+# Two workers, unless ARGS says otherwise; TESTS names a part.
+TESTS ?= tests
 test: $(DONE) ## the suite's own tests
-	@$(BIN)/pytest tests -q $(if $(findstring no:xdist,$(ARGS)),,-n 2) $(ARGS)
+	@$(BIN)/pytest $(TESTS) -q $(if $(findstring no:xdist,$(ARGS)),,-n 2) $(ARGS)
 
 chaos: $(DONE) ## the experiments, against a local deployment
 	@$(BIN)/pytest chaos -q $(LEAN) $(ARGS)
