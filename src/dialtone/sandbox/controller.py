@@ -59,17 +59,28 @@ class Sandbox:
         standins: Sequence[str] | None = None,
         webhooks: Mapping[str, str] | None = None,
         resident: bool = False,
+        recoverable: bool = False,
+        database_only: bool = False,
     ) -> Sandbox:
         """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
 
         In `app`, `{python}` stands for this Python. `standins` is another command for the stand-ins; it gets
         `--config FILE` and prints `ready`. `webhooks` are the paths of the application to which the stand-ins deliver
         (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
-        take down.
+        take down. A `recoverable` one archives its WAL and has page checksums; `database_only` starts PostgreSQL and
+        nothing else.
         """
         commands = {"app": filled(app), "standins": filled(standins)}
         try:
-            holder = _Holder({**commands, "webhooks": dict(webhooks or {}), "resident": resident})
+            holder = _Holder(
+                {
+                    **commands,
+                    "webhooks": dict(webhooks or {}),
+                    "resident": resident,
+                    "recoverable": recoverable,
+                    "database_only": database_only,
+                }
+            )
         except OSError as error:
             raise SandboxError(f"the sandbox did not start: {error}") from error
         return cls(holder.folder / "state.json", holder)
@@ -153,6 +164,27 @@ class Sandbox:
         """Make exactly these defects active."""
         folders.write_private(self.defects_file, json.dumps(list(defects)))
 
+    @property
+    def data(self) -> Path:
+        """The data folder of its PostgreSQL."""
+        return self.state_file.parent / "postgres"
+
+    def stop_part(self, name: str, how: str = "asked") -> None:
+        """Stop `postgres` or `application`: "asked", "at once" (SIGQUIT) or "killed". Raises SandboxError."""
+        self._order(stop=name, how=how)
+
+    def start_part(self, name: str, environment: Mapping[str, str] | None = None, *, within: float = 30.0) -> None:
+        """Start a part that was stopped and return when it is ready; `environment` replaces some of its variables.
+
+        Raises SandboxError with its last words, when it ends or is not ready `within` seconds.
+        """
+        self._order(start=name, environment=dict(environment or {}), within=within)
+
+    def _order(self, **order: Any) -> None:
+        if self._holder is None:
+            raise SandboxError("only who started a sandbox may stop a part of it")
+        self._holder.order(order)
+
     def stop(self) -> None:
         """Take the sandbox down and wait until it is gone, at most 6 s. Idempotent; nothing when attached."""
         if self._holder is not None:
@@ -192,35 +224,48 @@ class _Holder:
             cwd="/",
             start_new_session=True,  # Ctrl-C reaches the controller only
         )
-        self._healthy = False
+        self._healthy, self._pending = False, b""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it ended already; `answer` says why
             self._process.stdin.write(json.dumps({**order, "cwd": str(Path.cwd())}).encode() + b"\n")
 
     def answer(self, progress: Callable[[str], None] | None) -> None:
         """Return when the sandbox is healthy."""
-        if self._healthy:
-            return
+        while not self._healthy:
+            message = self._said(time.monotonic() + _ANSWER_BOUND, "the sandbox did not start")
+            if "ready" in message:
+                self._healthy = True
+            elif "error" in message:
+                raise SandboxError(f"the sandbox did not start: {message['error']}")
+            elif progress:
+                progress(message["progress"])
+
+    def order(self, order: Mapping[str, Any]) -> None:
+        """Give an order to the running sandbox and wait until it is carried out."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        except BrokenPipeError:
+            raise SandboxError("the sandbox is gone") from None
+        message = self._said(time.monotonic() + order.get("within", 0.0) + 30.0, "the sandbox is gone")
+        if "failed" in message:
+            raise SandboxError(message["failed"])
+
+    def _said(self, deadline: float, otherwise: str) -> dict[str, str]:
+        """The supervisor's next message. Raises SandboxError when there is none."""
         assert self._process.stdout is not None
-        descriptor, pending = self._process.stdout.fileno(), b""
-        deadline = time.monotonic() + _ANSWER_BOUND
-        while True:
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._pending:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise SandboxError("the sandbox did not start: its supervisor does not answer")
+                raise SandboxError(f"{otherwise}: its supervisor does not answer")
             data = os.read(descriptor, 65_536)
             if not data:
-                raise SandboxError(f"the sandbox did not start: {self._last_words()}")
-            *lines, pending = (pending + data).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
-                if "ready" in message:
-                    self._healthy = True
-                    return
-                if "error" in message:
-                    raise SandboxError(f"the sandbox did not start: {message['error']}")
-                if progress:
-                    progress(message["progress"])
+                raise SandboxError(f"{otherwise}: {self._last_words()}")
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        message: dict[str, str] = json.loads(line)
+        return message
 
     def _last_words(self) -> str:
         code = self._process.wait()

@@ -57,17 +57,18 @@ class Plan:
     webhooks: Mapping[str, str]
 
     @classmethod
-    def make(cls, folder: Path, webhooks: Mapping[str, str]) -> Plan:
+    def make(cls, folder: Path, webhooks: Mapping[str, str], *, recoverable: bool = False) -> Plan:
         """A plan for a start in `folder`, with ports that are free now.
 
-        `webhooks` are the paths of the application to which the stand-ins deliver.
+        `webhooks` are the paths of the application to which the stand-ins deliver; a `recoverable` database archives
+        its WAL and has page checksums.
         """
         ports = free_ports(PORT_NAMES)
         return cls(
             ports=ports,
             credentials=new_credentials(),
             certificates=Certificates(folder),
-            cluster=Cluster(folder / "postgres", ports["postgres"]),
+            cluster=Cluster(folder / "postgres", ports["postgres"], recoverable),
             defects_file=folder / "defects.json",
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
             webhooks=webhooks,

@@ -8,6 +8,7 @@ import selectors
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,9 @@ class Watch:
         self._lifeline = lifeline
         self._controller = os.getppid()
         self._stopping = False
+        self._said = b""
+        self.orders: deque[dict[str, Any]] = deque()
+        """What the controller wants of the running sandbox, in the order in which it was said."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(lifeline, selectors.EVENT_READ, self._on_lifeline)
         self._on_signals()
@@ -73,8 +77,11 @@ class Watch:
         self._stopping = True
 
     def _on_lifeline(self) -> None:
-        if not os.read(self._lifeline, 4096):
+        data = os.read(self._lifeline, 65_536)
+        if not data:
             self._stopping = True
+        *lines, self._said = (self._said + data).split(b"\n")
+        self.orders.extend(json.loads(line) for line in lines)
 
     def order(self) -> dict[str, Any]:
         """The controller's order: the first line on the lifeline."""

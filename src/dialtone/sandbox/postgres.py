@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,19 @@ _SETTINGS = {
     "log_min_messages": "warning",
 }
 
+# What a drill takes away and brings back: WAL goes to an archive, and a torn page or a rotten one is noticed.
+_RECOVERABLE = {
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "wal_level": "replica",
+    "max_wal_senders": "4",
+    "archive_mode": "on",
+    "archive_timeout": "'1s'",  # a segment waits no longer than that for its copy: the bound of what can be lost
+    "hot_standby": "off",  # ready means that it is restored
+}
+ARCHIVE = "archive"
+"""Folder beside the data in which a recoverable cluster keeps its WAL."""
+
 
 def program(name: str) -> Path:
     """Path of one of the server's programs. Raises FileNotFoundError that names the remedy."""
@@ -60,12 +74,19 @@ class Cluster:
 
     folder: Path
     port: int
+    recoverable: bool = False
+
+    @property
+    def archive(self) -> Path:
+        """Where a recoverable cluster copies its finished WAL segments."""
+        return self.folder.with_name(ARCHIVE)
 
     def prepare(self, identity: Identity) -> None:
         """Make the empty data folder; its owner has to be the one as whom the server runs."""
-        self.folder.mkdir(mode=0o700)
-        if identity is Identity.NOBODY:
-            os.chown(self.folder, NOBODY, NOBODY)
+        for folder in (self.folder, self.archive) if self.recoverable else (self.folder,):
+            folder.mkdir(mode=0o700)
+            if identity is Identity.NOBODY:
+                os.chown(folder, NOBODY, NOBODY)
 
     def initdb_command(self, password_file: Path) -> list[str]:
         """Make the cluster. The superuser's password comes from a file: arguments are seen by everybody."""
@@ -79,7 +100,7 @@ class Cluster:
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
-            "--no-data-checksums",
+            *(("--data-checksums", "--wal-segsize=1") if self.recoverable else ("--no-data-checksums",)),
             "--no-instructions",
             "--no-sync",
             # Its servers run before the settings are written; killed, they would leave segments in /dev/shm.
@@ -88,7 +109,10 @@ class Cluster:
 
     def configure(self) -> None:
         """Write the settings of a throw-away server."""
-        lines = [f"{name} = {value}" for name, value in {**_SETTINGS, "port": str(self.port)}.items()]
+        settings = {**_SETTINGS, "port": str(self.port)}
+        if self.recoverable:
+            settings |= {**_RECOVERABLE, "archive_command": _quoted(_archiving(self.archive))}
+        lines = [f"{name} = {value}" for name, value in settings.items()]
         with (self.folder / "postgresql.conf").open("a") as file:
             file.write("\n# dialtone\n" + "\n".join(lines) + "\n")
 
@@ -99,6 +123,10 @@ class Cluster:
     def is_ready(self) -> bool:
         """Whether the server says that it accepts connections: line 8 of postmaster.pid (miscadmin.h)."""
         return self._pid_file_line(8) == "ready"
+
+    def is_served_by(self, pid: int) -> bool:
+        """Whether the server with this pid accepts connections: a killed one leaves its file behind."""
+        return self.is_ready() and self._pid_file_line(1) == str(pid)
 
     def shared_memory(self) -> tuple[int, int] | None:
         """Key and id of its System V segment: line 7 of postmaster.pid."""
@@ -143,6 +171,21 @@ class Cluster:
         )
         if done.returncode != 0:
             raise RuntimeError(f"setting up the database failed: {done.stderr.strip()}")
+
+
+def _archiving(archive: Path) -> str:
+    """The shell command that copies a finished segment whole or not at all, and never over another one.
+
+    https://www.postgresql.org/docs/18/continuous-archiving.html#BACKUP-ARCHIVING-WAL: it has to succeed for a segment
+    that is there already with the same content.
+    """
+    there = f"{shlex.quote(str(archive))}/%f"
+    return f"if test -f {there}; then cmp -s %p {there}; else cp %p {there}.part && mv {there}.part {there}; fi"
+
+
+def _quoted(value: str) -> str:
+    """A value as postgresql.conf takes it."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _set_up_script(credentials: Credentials) -> str:

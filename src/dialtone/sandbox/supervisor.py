@@ -4,7 +4,8 @@
 
 Its stdin is the read end of a pipe whose other end only the controller holds. The controller writes one line of JSON,
 the order, and keeps the pipe open; its end, however it comes about, is the end of the sandbox. Answers go to stdout,
-one JSON object a line: {"progress"}, then {"ready": state file} or {"error": reason}. Everything that could be left
+one JSON object a line: {"progress"}, then {"ready": state file} or {"error": reason}. Later lines are orders to a part
+(`orders.py`). Everything that could be left
 behind is made by this process or its children, so that a killed controller leaves nothing.
 """
 
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from dialtone.sandbox.environment import Plan, default_application, inherited
 from dialtone.sandbox.isolation import Identity, identity_for_postgres
 from dialtone.sandbox.leftovers import sweep
 from dialtone.sandbox.lifeline import LifelineEnded, PartEnded, TooSlow, Watch
+from dialtone.sandbox.orders import obey
 from dialtone.sandbox.parts import Part, stop_all
 from dialtone.sandbox.processes import RUN_ID_VARIABLE, of_run, send, start_time
 
@@ -44,6 +46,8 @@ class Supervisor:
         self.redactor = Redactor()
         self.parts: list[Part] = []
         self.environment = {**inherited(), RUN_ID_VARIABLE: folder.run_id}
+        self.standing: list[Part] = []
+        self.plan: Plan | None = None
 
     def start(self) -> Path:
         """Start everything and answer the state file; once more with new ports if one was taken meanwhile."""
@@ -61,48 +65,63 @@ class Supervisor:
         deadline = began + START_BOUND
         until = self.watch.until
         identity = identity_for_postgres()
-        plan = Plan.make(self.folder.path, self.order["webhooks"])
+        plan = self.plan = Plan.make(
+            self.folder.path, self.order["webhooks"], recoverable=bool(self.order.get("recoverable"))
+        )
         for value in plan.secret_values():
             self.redactor.add(value)
         plan.cluster.prepare(identity)
         self.folder.write(plan.defects_file.name, [])
-        password = folders.write_private(self.folder.path / "password", plan.credentials.admin_password)
         say(progress="creating the database")
-        initdb = self._add("initdb", plan.cluster.initdb_command(password), identity)
+        making = self._make_database(plan, identity)
+        if self.order.get("database_only"):
+            self._start_database(plan, making, identity, deadline, [])
+            return self._write_state(plan, time.monotonic() - began)
         standins = self._start_standins(plan)
         plan.certificates.issue()
         # The application of this package waits for its database, so it may load meanwhile; another one need not.
-        waiting = [] if self.order["app"] else [self._start_application(plan)]
-
-        until(lambda: initdb.ended is not None, "initdb", deadline, alive=[standins, *waiting])
-        if initdb.ended != 0:
-            raise PartEnded(initdb)
-        self._drop(initdb)
-        password.unlink()
-        plan.cluster.configure()
-        server = self._add("postgres", plan.cluster.server_command(), identity)
-        until(plan.cluster.is_ready, "PostgreSQL", deadline, alive=[standins, *waiting, server])
-        plan.cluster.set_up(plan.credentials, self.environment)
+        waiting = [] if self.order["app"] else [self.start_application(plan)]
+        server = self._start_database(plan, making, identity, deadline, [standins, *waiting])
 
         say(progress="starting the application")
-        application = waiting[0] if waiting else self._start_application(plan)
+        application = waiting[0] if waiting else self.start_application(plan)
         alive = [server, application, standins]
         until(lambda: standins.ready, "the stand-ins", deadline, alive)
-        accepts = _answers(plan.ports["edge"]) if self.order["app"] else None
+        accepts = answers(plan.ports["edge"]) if self.order["app"] else None
         alive = [server, standins, application]
         until(lambda: application.ready or bool(accepts and accepts()), "the application", deadline, alive)
         return self._write_state(plan, time.monotonic() - began)
 
+    def _make_database(self, plan: Plan, identity: Identity) -> Part:
+        password = folders.write_private(self.folder.path / "password", plan.credentials.admin_password)
+        return self.add("initdb", plan.cluster.initdb_command(password), identity)
+
+    def _start_database(
+        self, plan: Plan, initdb: Part, identity: Identity, deadline: float, others: Sequence[Part]
+    ) -> Part:
+        """The server, when initdb is done and roles and database are there."""
+        self.watch.until(lambda: initdb.ended is not None, "initdb", deadline, alive=others)
+        if initdb.ended != 0:
+            raise PartEnded(initdb)
+        self.drop(initdb)
+        (self.folder.path / "password").unlink()
+        plan.cluster.configure()
+        server = self.add("postgres", plan.cluster.server_command(), identity)
+        self.watch.until(plan.cluster.is_ready, "PostgreSQL", deadline, alive=[*others, server])
+        plan.cluster.set_up(plan.credentials, self.environment)
+        return server
+
     def _start_standins(self, plan: Plan) -> Part:
         config = self.folder.write("standins.json", plan.for_standins())
         command = self.order["standins"] or [sys.executable, "-P", "-m", "dialtone.standins"]
-        return self._add("standins", [*command, "--config", str(config)])
+        return self.add("standins", [*command, "--config", str(config)])
 
-    def _start_application(self, plan: Plan) -> Part:
-        command, own = self.order["app"] or default_application(), plan.for_application()
-        return self._add("application", command, cwd=self.order["cwd"], environment=own)
+    def start_application(self, plan: Plan, own: Mapping[str, str] | None = None) -> Part:
+        """Start the application; `own` replaces some of its environment."""
+        command, own = self.order["app"] or default_application(), {**plan.for_application(), **(own or {})}
+        return self.add("application", command, cwd=self.order["cwd"], environment=own)
 
-    def _add(
+    def add(
         self,
         name: str,
         command: list[str],
@@ -130,7 +149,8 @@ class Supervisor:
         self.folder.write("processes.json", running)
         return part
 
-    def _drop(self, part: Part) -> None:
+    def drop(self, part: Part) -> None:
+        """Forget a part, after its end."""
         self.watch.remove(part)
         self.parts.remove(part)
         stop_all([part])
@@ -152,13 +172,14 @@ class Supervisor:
         )
 
     def hold(self) -> None:
-        """Keep everything running until the lifeline ends; note a part that ends meanwhile."""
-        standing = list(self.parts)
+        """Keep everything running until the lifeline ends; do as told meanwhile, note a part that ends by itself."""
+        self.standing = list(self.parts)
         while True:
             try:
-                self.watch.until(lambda: False, "", float("inf"), standing)
+                self.watch.until(lambda: bool(self.watch.orders), "", float("inf"), self.standing)
+                obey(self, self.watch.orders.popleft())
             except PartEnded as ended:
-                standing.remove(ended.part)
+                self.standing.remove(ended.part)
                 ended.part.kill_group()
                 reason = self.redactor.scrub(str(ended))
                 with (self.folder.path / "problems.txt").open("a") as file:
@@ -179,13 +200,13 @@ class Supervisor:
         self.folder.remove()
 
 
-def _answers(port: int) -> Callable[[], bool]:
+def answers(port: int) -> Callable[[], bool]:
     """Whether an application that knows nothing of `ready` answers HTTP on its port; asked every 0.25 s."""
     import http.client
 
     asked = time.monotonic()
 
-    def answers() -> bool:
+    def look() -> bool:
         nonlocal asked
         if time.monotonic() - asked < 0.25:
             return False
@@ -199,7 +220,7 @@ def _answers(port: int) -> Callable[[], bool]:
             connection.close()
             asked = time.monotonic()
 
-    return answers
+    return look
 
 
 def say(**message: str) -> None:
