@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos defects lint types bench ci clean help
+.PHONY: check test chaos defects lint types bench node ci clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -53,6 +53,14 @@ types: $(DONE) ## mypy, strict
 
 bench: $(DONE) ## all measurements at full length
 	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench $(ARGS) || exit 1; done
+
+# The providers' SDKs for Node, as witnesses. Without npm, or without a registry, the tests that want them are skipped.
+node: build/tools/node/.installed ## the SDKs for Node that some of the suite's own tests need
+build/tools/node/.installed: tests/node/package.json
+	@mkdir -p $(@D) && cp $< $(@D)/
+	@if ! command -v npm >/dev/null 2>&1; then echo "no npm: tests with SDKs for Node will be skipped"; \
+	elif npm install --prefix $(@D) --no-audit --no-fund --no-package-lock --ignore-scripts --silent; then touch $@; \
+	else echo "npm failed: tests with SDKs for Node will be skipped"; fi
 
 clean: ## remove what was built
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

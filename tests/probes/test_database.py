@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import errors
 from tests.hostile import closed_port, stalled
-from tests.probes.conftest import PASSWORD
+from tests.postgres import PASSWORD
 
 from dialtone.probes.database import Database, DatabaseFailure, DatabaseTrouble, failure
 from dialtone.verdict import Unarmed

@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from cryptography import x509
@@ -21,13 +22,13 @@ from dialtone.sandbox.processes import PROC, of_run
 
 ADDRESSES = (
     "BASE TLS PLAIN STRIPE RETELL TELNYX GOOGLE_OAUTH GOOGLE UPSTASH SLACK SENTRY VERCEL JOURNAL DATABASE"
-    " REPAIR_DATABASE STATUS_PAGES SUPABASE RDAP"
+    " REPAIR_DATABASE STATUS_PAGES SUPABASE RDAP POSTGREST"
 ).split()
 SECRETS = (
     "STRIPE_SECRET_KEY STRIPE_PROBE_KEY STRIPE_WEBHOOK_SECRET RETELL_API_KEY RETELL_PROBE_KEY TELNYX_API_KEY"
     " TELNYX_PROBE_KEY TELNYX_SIGNING_KEY GOOGLE_CLIENT_SECRET GOOGLE_REFRESH_TOKEN GOOGLE_ROTATING_TOKEN"
     " GOOGLE_SLOW_TOKEN UPSTASH_TOKEN VERCEL_TOKEN SENTRY_PROBE_TOKEN SUPABASE_TOKEN CRON_SECRET SYNTHETIC_KEY"
-    " JOURNAL_TOKEN"
+    " JOURNAL_TOKEN SUPABASE_JWT_SECRET SUPABASE_ANON_KEY SUPABASE_SERVICE_KEY"
 ).split()
 FORMS = {
     "STRIPE_SECRET_KEY": r"sk_test_\w{60,}",
@@ -179,3 +180,14 @@ def test_attaching_to_nothing_says_so(tmp_path: Path) -> None:
     """A state file whose sandbox is gone is an error, at once and in words."""
     with pytest.raises(SandboxError, match=r"no sandbox runs at .*unset DIALTONE_SANDBOX"):
         Sandbox.attach(tmp_path / "state.json")
+
+
+def test_supabases_api_serves_the_database(sandbox: Sandbox) -> None:
+    """By both keys, whose roles are Postgres' own; what the owner made is there for them."""
+    for key, role in (("ANON", "anon"), ("SERVICE", "service_role")):
+        given = sandbox.env[f"SANDBOX_SUPABASE_{key}_KEY"]
+        headers = {"apikey": given, "authorization": f"Bearer {given}"}
+        url = sandbox.env["SANDBOX_POSTGREST_URL"] + "/rest/v1/businesses?select=id&limit=1"
+        answer = httpx.get(url, headers=headers)
+        assert answer.status_code == 200, (role, answer.text)
+        assert [set(row) for row in answer.json()] == [{"id"}]

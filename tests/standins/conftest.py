@@ -47,6 +47,10 @@ SECRETS = {
     "hook_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3",
     "sentry_probe_token": "sntryu_probe-token-of-the-tests",
     "supabase_token": "sbp_token",
+    "supabase_database_url": "postgresql://authenticator:authenticator-word@127.0.0.1:1/postgres",
+    "supabase_jwt_secret": "jwt-secret-of-the-tests-32-characters-long",
+    "supabase_anon_key": "anon-key-of-the-tests",
+    "supabase_service_key": "service-key-of-the-tests",
     "journal_token": "journal-token",
 }
 KEYS = {

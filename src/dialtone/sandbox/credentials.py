@@ -6,12 +6,15 @@ The forms matter: code that tells test from live keys, or that masks keys in its
 from __future__ import annotations
 
 import base64
+import hmac
+import json
 import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
+_HEADER = b'{"alg":"HS256","typ":"JWT"}'
 
 
 def _word(length: int) -> str:
@@ -26,6 +29,17 @@ def _stripe_key(kind: str) -> str:
 def _telnyx_key() -> str:
     """`KEY` + 32 upper-case hex digits + `_` + 22 letters: https://developers.telnyx.com/development/api-keys."""
     return f"KEY{secrets.token_hex(16).upper()}_{_word(22)}"
+
+
+def _supabase_key(role: str, secret: str) -> str:
+    """A token without an end, signed by HS256: https://supabase.com/docs/guides/api/api-keys, RFC 7515 section 7.1."""
+
+    def part(value: bytes) -> str:
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+    claims = json.dumps({"iss": "supabase", "ref": "sandbox", "role": role}).encode()
+    signed = f"{part(_HEADER)}.{part(claims)}"
+    return f"{signed}.{part(hmac.digest(secret.encode(), signed.encode(), 'sha256'))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class Credentials:
     owner_password: str
     prober_password: str
     repairer_password: str
+    authenticator_password: str
 
     def telnyx_public_key(self) -> str:
         """Base64 of the 32 bytes that belong to TELNYX_SIGNING_KEY."""
@@ -55,12 +70,14 @@ class Credentials:
     def values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
         passwords = [self.admin_password, self.owner_password, self.prober_password, self.repairer_password]
+        passwords.append(self.authenticator_password)
         own = [self.jwt_secret, self.slack_path, self.sentry_key, *passwords]
         return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + own
 
 
 def new_credentials() -> Credentials:
     """Fresh credentials. The names in `shared` are those of the environment without the prefix `SANDBOX_`."""
+    jwt_secret = _word(40)
     shared = {
         "STRIPE_SECRET_KEY": _stripe_key("sk"),
         "STRIPE_PROBE_KEY": _stripe_key("rk"),
@@ -80,6 +97,9 @@ def new_credentials() -> Credentials:
         # https://docs.sentry.io/account/auth-tokens: a user token is `sntryu_` and 64 hex digits
         "SENTRY_PROBE_TOKEN": f"sntryu_{secrets.token_hex(32)}",
         "SUPABASE_TOKEN": f"sbp_{secrets.token_hex(20)}",
+        "SUPABASE_JWT_SECRET": jwt_secret,
+        "SUPABASE_ANON_KEY": _supabase_key("anon", jwt_secret),
+        "SUPABASE_SERVICE_KEY": _supabase_key("service_role", jwt_secret),
         "CRON_SECRET": _word(40),
         "SYNTHETIC_KEY": _word(40),
         "JOURNAL_TOKEN": _word(40),
@@ -94,4 +114,5 @@ def new_credentials() -> Credentials:
         owner_password=secrets.token_hex(16),
         prober_password=secrets.token_hex(16),
         repairer_password=secrets.token_hex(16),
+        authenticator_password=secrets.token_hex(16),
     )

@@ -14,12 +14,13 @@ from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
 from dialtone.sandbox.ports import free_ports
 from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, REPAIRER, Cluster
+from dialtone.standins.postgrest.roles import AUTHENTICATOR
 
 APPLICATION_PORTS = ("edge", "tls", "plain")
 STANDINS = (
     *("stripe", "retell", "telnyx", "google_oauth", "google", "upstash"),
     *("slack", "sentry", "vercel", "smtp", "status_pages", "journal"),
-    *("supabase", "rdap"),
+    *("supabase", "rdap", "postgrest"),
 )
 PORT_NAMES = ("postgres", *APPLICATION_PORTS, *STANDINS)
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
@@ -120,6 +121,9 @@ class Plan:
             "SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
             "ALERT_EMAIL": "on-call@example.com",
             "NEXT_PUBLIC_APP_URL": self.url("edge"),
+            **{f"{prefix}SUPABASE_URL": self.url("postgrest") for prefix in ("", "NEXT_PUBLIC_")},
+            **{f"{prefix}SUPABASE_ANON_KEY": shared["SUPABASE_ANON_KEY"] for prefix in ("", "NEXT_PUBLIC_")},
+            "SUPABASE_SERVICE_ROLE_KEY": shared["SUPABASE_SERVICE_KEY"],
             "STRIPE_API_BASE": self.url("stripe"),
             "RETELL_API_BASE": self.url("retell"),
             "TELNYX_API_BASE": self.url("telnyx"),
@@ -144,6 +148,7 @@ class Plan:
             "ports": {name: self.ports[name] for name in STANDINS},
             "secrets": {
                 **{name.lower(): value for name, value in self.credentials.shared.items()},
+                "supabase_database_url": self.cluster.url(AUTHENTICATOR, self.credentials.authenticator_password),
                 "slack_path": self.credentials.slack_path,
                 "sentry_key": self.credentials.sentry_key,
             },

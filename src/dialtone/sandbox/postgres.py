@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dialtone.sandbox.credentials import Credentials
 from dialtone.sandbox.isolation import NOBODY, Identity
+from dialtone.standins.postgrest.roles import grants_script, roles_script
 
 ADMIN, OWNER, PROBER, DATABASE = "dialtone", "receptionist", "prober", "receptionist"
 REPAIRER = "repairer"
@@ -199,11 +200,13 @@ CREATE ROLE {PROBER} LOGIN PASSWORD '{credentials.prober_password}';
 GRANT pg_monitor TO {PROBER};
 CREATE ROLE {REPAIRER} LOGIN CREATEDB PASSWORD '{credentials.repairer_password}';
 GRANT {OWNER}, pg_monitor, pg_signal_backend, pg_maintain TO {REPAIRER};
+{roles_script(credentials.authenticator_password)}
 CREATE DATABASE {DATABASE} OWNER {OWNER} STRATEGY file_copy;
 \\connect {DATABASE}
 CREATE EXTENSION pg_stat_statements;
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {PROBER};
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT USAGE, SELECT ON SEQUENCES TO {PROBER};
 ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT USAGE ON SCHEMAS TO {PROBER};
+{grants_script(OWNER)}
 ALTER ROLE {OWNER} LOGIN;
 """

@@ -28,6 +28,7 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "vercel": ("vercel_token",),
     "sentry": ("sentry_key", "sentry_probe_token"),
     "supabase": ("supabase_token",),
+    "postgrest": ("supabase_database_url", "supabase_jwt_secret", "supabase_anon_key", "supabase_service_key"),
     "rdap": (),
     "smtp": (),
     "status_pages": (),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from dialtone.standins.faults import Faults
+from dialtone.standins.faults import Fault, Faults
 from dialtone.standins.journal import MASK, Journal
 from dialtone.standins.standin import StandIn
 from dialtone.standins.wire import Answer, Refusal, Request, json_answer
 
-_CREDENTIAL_PARAMETERS = {"_token", "access_token", "sentry_key", "key", "token"}
+_THREADS = 32
+_CREDENTIAL_PARAMETERS = {"_token", "apikey", "access_token", "sentry_key", "key", "token"}
 
 
 class Exchange:
@@ -18,20 +21,31 @@ class Exchange:
 
     def __init__(self, journal: Journal, faults: Faults) -> None:
         self._journal, self._faults = journal, faults
+        self._threads = ThreadPoolExecutor(_THREADS, "stand-in")  # makes none before it is used
 
     def take(self, standin: StandIn, request: Request) -> Answer:
         """The answer to send after its `delay`; the journal already holds the request by then."""
-        fault = (
-            self._faults.match(standin.name, request.method, request.path, _searched(standin, request))
-            if (self._faults)
-            else None
-        )
+        fault = self._fault(standin, request)
+        answer = fault.answer() if fault and fault.status is not None else own_answer(standin, request)
+        return self._taken(standin, request, answer, fault)
+
+    async def take_blocking(self, standin: StandIn, request: Request) -> Answer:
+        """The same for a stand-in whose answers may take long: only its answer is made in a thread."""
+        fault = self._fault(standin, request)
         if fault and fault.status is not None:
             answer = fault.answer()
         else:
-            answer = own_answer(standin, request)
-            if fault:
-                answer = replace(answer, delay=answer.delay + fault.delay)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, own_answer, standin, request)
+        return self._taken(standin, request, answer, fault)
+
+    def _fault(self, standin: StandIn, request: Request) -> Fault | None:
+        if not self._faults:
+            return None
+        return self._faults.match(standin.name, request.method, request.path, _searched(standin, request))
+
+    def _taken(self, standin: StandIn, request: Request, answer: Answer, fault: Fault | None) -> Answer:
+        if fault and fault.status is None:
+            answer = replace(answer, delay=answer.delay + fault.delay)
         self._journal.record(
             standin.name,
             request.method,

@@ -116,6 +116,13 @@ def _supabase(config: Config, switches: Switches, clock: Clock) -> list[StandIn]
     return [Supabase(config.secrets["supabase_token"], switches, clock)]
 
 
+def _postgrest(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:
+    from dialtone.standins.postgrest import Postgrest
+
+    names = ("supabase_database_url", "supabase_jwt_secret", "supabase_anon_key", "supabase_service_key")
+    return [Postgrest(*(config.secrets[name] for name in names))]
+
+
 def _rdap(_config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.rdap import Rdap
 
@@ -138,4 +145,5 @@ _BUILDERS: Mapping[str, Builder] = {
     "vercel": _vercel,
     "supabase": _supabase,
     "rdap": _rdap,
+    "postgrest": _postgrest,
 }

@@ -47,7 +47,12 @@ class Application:
             {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             body,
         )
-        answer = own_answer(standin, request) if standin.name == "journal" else self._exchange.take(standin, request)
+        if standin.name == "journal":
+            answer = own_answer(standin, request)
+        elif standin.blocking:
+            answer = await self._exchange.take_blocking(standin, request)
+        else:
+            answer = self._exchange.take(standin, request)
         if answer.delay:
             await asyncio.sleep(answer.delay)
         if answer.status:

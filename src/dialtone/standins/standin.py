@@ -16,6 +16,8 @@ class StandIn(ABC):
     """A local server in the place of one provider."""
 
     name: ClassVar[str]
+    blocking: ClassVar[bool] = False
+    """Whether an answer may take long (a database): it is made in a thread then, so that nobody else waits for it."""
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
