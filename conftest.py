@@ -59,7 +59,7 @@ def written(target):
 
 
 @pytest.fixture
-def book(hook, target, run, request, written):
+def book(hook, target, request, booking):
     """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
 
     def stored(appointment_id: str) -> bool:
@@ -71,7 +71,16 @@ def book(hook, target, run, request, written):
         return bool(found)
 
     def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
-        retell = hook("retell", tenant)
+        return booking(hook("retell", tenant), tenant, stored, time, days)
+
+    return make
+
+
+@pytest.fixture
+def booking(target, run, written):
+    """`booking(retell, tenant, stored, time, days)`: the same by a given webhook, perhaps of another deployment."""
+
+    def make(retell: Any, tenant: Mapping[str, Any], stored: Any, time: str, days: int) -> Booking:
         date = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
         asked = written(date, time)
         caller = "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]

@@ -79,14 +79,14 @@ def _restored(source: str, there: str, scratch: str, clock: Callable[[], float])
     # Every new database has a schema of that name already: --clean drops it before it is made.
     restore += ["--clean", "--if-exists"]
     quiet = subprocess.DEVNULL  # what the programs say may quote rows
-    with subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=quiet, env=_environment(source)) as dumping:
+    with subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=quiet, env=libpq(source)) as dumping:
         try:
             done = subprocess.run(
                 restore,
                 stdin=dumping.stdout,
                 stdout=quiet,
                 stderr=quiet,
-                env=_environment(there),
+                env=libpq(there),
                 timeout=_LIMIT,
                 check=False,
             )
@@ -128,7 +128,7 @@ def _in(url: str, database: str) -> str:
     return make_conninfo(url, dbname=database)
 
 
-def _environment(url: str) -> dict[str, str]:
+def libpq(url: str) -> dict[str, str]:
     """libpq's variables for a URL: a password on a command line is seen by everybody."""
     from psycopg.conninfo import conninfo_to_dict
 
