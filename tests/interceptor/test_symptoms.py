@@ -1,32 +1,15 @@
-"""What real clients make of it: each symptom that a page claims, seen with the unmodified SDK."""
+"""What real clients make of each mechanism; answers of providers have their SDKs in test_sdks.py."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from tests.interceptor.conftest import Proxy
 
-from dialtone.interceptor.plan import parse
-
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-
-
-@pytest.fixture
-def put(proxy: Proxy) -> Callable[..., Any]:
-    """Puts an authentic answer, or any other fault, for whatever comes to `api.test`."""
-    proxy.upstream.say = lambda _: JSON
-
-    def put(provider: str, row: str, **match: Any) -> Any:
-        fault = {"fault": "answer", "provider": provider, "row": row, "match": {"host": "api.test", **match}, "ttl": 30}
-        [spec] = parse({"faults": [fault]})
-        [made] = proxy.call(lambda: proxy.core.board.put([spec]))
-        return made
-
-    return put
 
 
 def base(proxy: Proxy) -> str:
@@ -95,31 +78,6 @@ def stripe(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Any:
     return stripe.StripeClient("sk_test_x", base_addresses={"api": base(proxy)}, max_network_retries=2)
 
 
-@pytest.mark.parametrize(
-    ("row", "error", "calls"),
-    [
-        ("any.rate_limited", "RateLimitError", 1),
-        ("any.lock_timeout", "RateLimitError", 1),
-        ("any.lock_timeout_retry", "RateLimitError", 3),
-        ("any.sticky_500", "APIError", 1),
-        ("any.unavailable", "APIError", 3),
-        ("any.key_expired", "AuthenticationError", 1),
-        ("any.permission_missing", "PermissionError", 1),
-        ("charges.card_declined", "CardError", 1),
-        ("charges.idempotency_mismatch", "IdempotencyError", 1),
-        ("charges.idempotency_busy", "APIError", 3),
-        ("reads.missing", "InvalidRequestError", 1),
-    ],
-)
-def test_stripe(put: Callable[..., Any], stripe: Any, row: str, error: str, calls: int) -> None:
-    """The class that the SDK raises, and how often it called: what retries and what does not."""
-    fault = put("stripe", row)
-    with pytest.raises(Exception, match=r".") as caught:
-        stripe.v1.customers.create({"email": "a@example.com"})
-    assert type(caught.value).__name__ == error
-    assert fault.acted == calls
-
-
 def test_stripe_in_doubt_charges_once_with_a_key(proxy: Proxy, stripe: Any) -> None:
     """The answer is lost, the SDK tries again with the same Idempotency-Key: the upstream can tell."""
     proxy.upstream.say = lambda _: JSON
@@ -133,52 +91,6 @@ def test_stripe_in_doubt_charges_once_with_a_key(proxy: Proxy, stripe: Any) -> N
     ]
     assert len(proxy.upstream.requests) == 2
     assert len(set(keys)) == 1
-
-
-# google-auth
-
-
-@pytest.fixture
-def credentials(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Google's own credentials, to be refreshed at `api.test`."""
-    pytest.importorskip("google.auth")
-    from google.oauth2.credentials import Credentials
-
-    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda _: None)
-    return Credentials(None, refresh_token="r", token_uri=base(proxy) + "/token", client_id="c", client_secret="s")  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize(
-    ("row", "error", "retryable", "calls"),
-    [
-        ("token.invalid_grant", "RefreshError", False, 1),
-        ("token.invalid_client", "RefreshError", False, 1),
-        ("token.unavailable", "RefreshError", True, 3),
-        ("token.edge_502", "RefreshError", False, 1),
-        ("token.page_with_200", "TypeError", None, 1),
-    ],
-)
-def test_google_auth(
-    put: Callable[..., Any], credentials: Any, row: str, error: str, retryable: bool | None, calls: int
-) -> None:
-    """What has to be told apart: reconnect, try later, and an answer that is none."""
-    import google.auth.transport.requests
-
-    fault = put("google", row)
-    with pytest.raises(Exception, match=r".") as caught:
-        credentials.refresh(google.auth.transport.requests.Request())
-    assert type(caught.value).__name__ == error
-    assert getattr(caught.value, "retryable", None) == retryable
-    assert fault.acted == calls
-
-
-def test_google_auth_adopts_a_rotated_token(put: Callable[..., Any], credentials: Any) -> None:
-    """Who does not store it is disconnected next time."""
-    import google.auth.transport.requests
-
-    put("google", "token.rotated")
-    credentials.refresh(google.auth.transport.requests.Request())
-    assert credentials.refresh_token == "1//rotated"
 
 
 # Plain TCP: Postgres and Redis
