@@ -35,6 +35,8 @@ class Connection(asyncio.Protocol):
         self.write: Callable[[bytes], None]
         """Sends bytes to the client, through TLS when there is any."""
         self.outbound: Outbound | None = None
+        self.lane: Outbound | None = None
+        """The same when requests may go there the short way."""
         self.blind = False
         """Whether the bytes are nobody's HTTP any more (after 101)."""
         self.last = core.now
@@ -285,6 +287,7 @@ class Connection(asyncio.Protocol):
     def drop(self) -> None:
         """Let go of the upstream's connection."""
         outbound, self.outbound = self.outbound, None
+        self.lane = None
         if outbound is not None:
             outbound.exchange = None
             outbound.transport.abort()

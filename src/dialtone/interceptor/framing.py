@@ -11,6 +11,28 @@ _MAX_LINE = 4096
 _MAX_TRAILER = 16 * 1024
 
 
+class Complete:
+    """llhttp's word on where a message ends; ours has to be the same.
+
+    What the parser calls is a method of a list: half the time of a function of ours, and a second end without `renew`
+    is an error of its own.
+    """
+
+    __slots__ = ("left", "on_message_complete")
+
+    def __init__(self) -> None:
+        self.left = [True]
+        """Empty when the parser has seen the end."""
+        self.on_message_complete = self.left.pop
+
+    def seen(self) -> bool:
+        """Whether the end was seen; the next message may begin then."""
+        if self.left:
+            return False
+        self.left.append(True)
+        return True
+
+
 class Length:
     """A body of a known length."""
 

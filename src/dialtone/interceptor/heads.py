@@ -13,6 +13,8 @@ import re
 END = b"\r\n\r\n"
 MAX_HEAD = 64 * 1024
 """Bytes of a head, the first line included; more is answered with 431."""
+SHORT = 16 * 1024
+"""Bytes of a whole message that goes the short way (`lane`)."""
 
 NO_BODY, CHUNKED, UNTIL_CLOSE = 0, -1, -2
 """Framings besides a length in bytes."""

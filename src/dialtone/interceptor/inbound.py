@@ -12,29 +12,22 @@ from typing import Any
 import httptools
 
 from dialtone.interceptor import performance
-from dialtone.interceptor.connection import Connection
 from dialtone.interceptor.core import CONNECT_TIMEOUT, UPSTREAM_PATIENCE, Core
 from dialtone.interceptor.exchange import Exchange
 from dialtone.interceptor.framing import Body, body
 from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, RequestHead, hostname
-from dialtone.interceptor.outbound import Complete, Outbound, cut
+from dialtone.interceptor.lane import Lane
+from dialtone.interceptor.outbound import Outbound, cut
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
-class Inbound(Connection):
+class Inbound(Lane):
     """One accepted connection that speaks HTTP/1.1."""
 
     def __init__(self, core: Core, bound: str | None = None) -> None:
         super().__init__(core, bound)
-        self.exchange: Exchange | None = None
-        self.requests = 0
         self._pending = bytearray()  # of a request's body, while its upstream is being dialled
-        self._renew()
-
-    def _renew(self) -> None:
-        self._said = Complete()
-        self._parser = httptools.HttpRequestParser(self._said)
 
     def eof_received(self) -> bool:
         """The client says nothing more; it still gets the answer to what it asked."""
@@ -75,6 +68,12 @@ class Inbound(Connection):
 
     def plain(self, data: bytes) -> None:
         """Bytes of requests."""
+        lane = self.lane
+        if (
+            lane is not None and self.flight is None and self._exchange is None and not self._held
+            and self.short(lane, data)
+        ):  # fmt: skip
+            return
         exchange = self.exchange
         if exchange is not None:
             if exchange.request_done:
@@ -172,9 +171,8 @@ class Inbound(Connection):
 
     def _agree(self, complete: bool) -> None:
         """llhttp has to see the end of a request where we do."""
-        if self._said.complete != complete:
+        if self._said.seen() != complete:
             raise BadMessageError(400, "a request whose end two readers see at different places")
-        self._said.complete = False
 
     def _request_body(self, exchange: Exchange, data: bytes) -> None:
         try:
@@ -256,6 +254,8 @@ class Inbound(Connection):
             outbound.transport.abort()
             return
         self.outbound = outbound
+        if self.host is not None:
+            self.lane = outbound
         outbound.send(exchange, data + self._pending)
         self._pending.clear()
         if self._full is not None:

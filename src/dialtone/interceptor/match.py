@@ -73,25 +73,29 @@ class Index:
 
     def candidates(self, host: str, head: RequestHead) -> list[Fault]:
         """The faults whose head matches, in the order of their plans."""
+        found = [f for f in self.near(host, head.path) if f.matcher.head(host, head)]
+        if len(found) > 1:
+            found.sort(key=_by_order)
+        return found
+
+    def near(self, host: str, path: bytes) -> list[Fault]:
+        """The faults that may mean a request, by its host and the beginning of its path; in no order."""
         found: list[Fault] = []
-        path = head.path
         for key in (host, None):
             entry = self._hosts.get(key)
             if entry is None:
                 continue
             exact, below, rest = entry
             if exact and (here := exact.get(path)):
-                found += [f for f in here if f.matcher.head(host, head)]
+                found += here
             if below:
                 at = path.find(b"/")
                 while at >= 0:
                     if here := below.get(path[: at + 1]):
-                        found += [f for f in here if f.matcher.head(host, head)]
+                        found += here
                     at = path.find(b"/", at + 1)
             if rest:
-                found += [f for f in rest if f.matcher.head(host, head)]
-        if len(found) > 1:
-            found.sort(key=_by_order)
+                found += rest
         return found
 
 

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
 from dialtone.interceptor.exchange import Exchange
-from dialtone.interceptor.framing import UntilClose, body
-from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, ResponseHead
+from dialtone.interceptor.framing import Complete, UntilClose, body
+from dialtone.interceptor.heads import END, MAX_HEAD, SHORT, BadMessageError, ResponseHead
 from dialtone.interceptor.mechanism import Cut
 
 if TYPE_CHECKING:
     from dialtone.interceptor.inbound import Inbound
+    from dialtone.interceptor.lane import Lane
     from dialtone.interceptor.settings import Origin
 
 
-class Complete:
-    """llhttp's word on where a message ends; ours has to be the same."""
-
-    __slots__ = ("complete",)
-
-    def __init__(self) -> None:
-        self.complete = False
-
-    def on_message_complete(self) -> None:
-        """Called by the parser."""
-        self.complete = True
+_STATUS = {b"%d" % code: code for code in range(200, 600) if code not in (204, 304)}
 
 
 class Outbound(asyncio.Protocol):
     """Reads answers and hands them on as they are."""
 
-    __slots__ = ("_held", "_parser", "_said", "_stopped", "ended", "exchange", "inbound", "origin", "transport")
+    __slots__ = ("_exchange", "_held", "_parser", "_said", "_stopped", "ended", "inbound", "origin", "transport")
 
     def __init__(self, inbound: Inbound, origin: Origin) -> None:
         self.inbound, self.origin = inbound, origin
         self.transport: Any = None
-        self.exchange: Exchange | None = None
+        self._exchange: Exchange | None = None
         self._held = b""
         self._stopped = False
         self.ended = False
@@ -49,6 +41,17 @@ class Outbound(asyncio.Protocol):
         """After an answer to HEAD llhttp would wait for a body: it starts anew."""
         self._said = Complete()
         self._parser = httptools.HttpResponseParser(self._said)
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What is under way; a request that went the short way becomes an exchange here, for the long one."""
+        if self.inbound.flight is not None:
+            self.inbound.land()
+        return self._exchange
+
+    @exchange.setter
+    def exchange(self, exchange: Exchange | None) -> None:
+        self._exchange = exchange
 
     def connection_made(self, transport: Any) -> None:
         """The connection stands."""
@@ -61,6 +64,9 @@ class Outbound(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of an answer."""
+        inbound = self.inbound
+        if inbound.flight is not None and self._short(inbound, data):
+            return
         exchange = self.exchange
         if exchange is None:
             if self.inbound.blind:
@@ -69,11 +75,6 @@ class Outbound(asyncio.Protocol):
                 self.inbound.theirs("bytes after the end of an answer")
             return
         try:
-            if exchange.answer is None and exchange.acts is None and not self._held:
-                data = self._whole(exchange, data)
-                if not data:
-                    self.inbound.answered(exchange)
-                    return
             while data:
                 data = self._take(exchange, data)
                 if exchange.response_done or self.inbound.blind:
@@ -91,31 +92,37 @@ class Outbound(asyncio.Protocol):
                 exchange.closes = True
             self.inbound.answered(exchange)
 
-    def _whole(self, exchange: Exchange, data: bytes) -> bytes:
-        """The short way: an answer that is there in one piece and ends with it; else all bytes are left."""
-        start = data.find(END) + 4
-        code = data[9:12]
-        if start < 4 or code < b"200" or code == b"204" or code == b"304" or exchange.head.method == b"HEAD":
-            return data
-        lower = data[:start].lower()
-        at = lower.find(b"\r\ncontent-length: ") + 18
-        length = lower[at : lower.find(b"\r\n", at)]
-        if at < 18 or not length.isdigit() or start + int(length) != len(data):
-            return data
+    def _short(self, inbound: Lane, data: bytes) -> bool:
+        """Hand on an answer to a request that went the short way, if all of it is here; else nothing has happened."""
+        if self._held or self is not inbound.outbound or len(data) > SHORT or data[:9] != b"HTTP/1.1 ":
+            return False
+        end = data.find(END) + 4
+        status = _STATUS.get(data[9:12])
+        if status is None or end < 4:
+            return False
+        head = str(data[:end], "latin-1").lower()
+        if f"\r\ncontent-length: {len(data) - end}\r\n" not in head or (
+            "\r\nconnection:" in head and "\r\nconnection: keep-alive\r\n" not in head
+        ):
+            return False
         # Whatever else the head may say of its length: llhttp has to see the end here too, or it is refused.
-        self._parser.feed_data(data)
-        said = self._said
-        if not said.complete:
-            raise BadMessageError(502, "an answer whose end two readers see at different places")
-        said.complete = False
-        exchange.status = int(code)
-        if b"\r\nconnection: keep-alive\r\n" not in lower and ResponseHead(data[:start]).closes():
-            exchange.closes = True
-        exchange.out += len(data)
-        self.inbound.write(data)
-        exchange.response_done = True
-        self.exchange = None
-        return b""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.renew()
+            return False
+        left = self._said.left
+        if left:
+            self.renew()
+            return False
+        left.append(True)
+        inbound.flight = None
+        inbound.write(data)
+        inbound.core.journal.exchange(
+            inbound.number, inbound.requests, inbound.host or "", inbound.method, inbound.target,
+            status, len(data), (perf_counter() - inbound.started) * 1000,
+        )  # fmt: skip
+        return True
 
     def _take(self, exchange: Exchange, data: bytes) -> bytes:
         """Hand on one piece: an interim answer, or as much as there is of the final one; the bytes that are left."""
@@ -141,9 +148,8 @@ class Outbound(asyncio.Protocol):
         piece = data if end < 0 or end == len(data) else data[:end]
         if exchange.head.method != b"HEAD":
             self._parser.feed_data(piece)
-            if self._said.complete != (end >= 0):
+            if self._said.seen() != (end >= 0):
                 raise BadMessageError(502, "an answer whose end two readers see at different places")
-            self._said.complete = False
         if exchange.acts is None:
             exchange.out += len(piece)
             self.inbound.write(piece)
