@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from dialtone_receptionist.defects import on
 from dialtone_receptionist.middleware import Gate
 from dialtone_receptionist.routes import accounts, appointments, health, jobs, pages
-from dialtone_receptionist.routes.answers import BadRequest, refusal
+from dialtone_receptionist.routes.answers import BadRequest, received, refusal
 from dialtone_receptionist.routes.retell_webhook import retell_webhook
 from dialtone_receptionist.routes.sms import sms_webhook
 from dialtone_receptionist.routes.stripe_webhook import stripe_webhook
@@ -57,6 +58,15 @@ async def _unstorable(_request: Request, _error: Exception) -> Response:
     return refusal(400, "invalid_data")
 
 
+async def _away(request: Request, error: Exception) -> Response:
+    """Whoever asked may ask again: a provider delivers its webhook once more."""
+    services: Services = request.app.state.services
+    services.alerts.error(error)
+    if on("webhook-swallows-errors") and request.method == "POST":
+        return received()
+    return refusal(503, "temporarily_unavailable", **{"retry-after": "1"})
+
+
 async def _broken(_request: Request, _error: Exception) -> Response:
     return refusal(500, "internal_error")  # the error itself goes on to the outermost layer, which tells Sentry
 
@@ -88,6 +98,7 @@ def build(settings: Settings, context: ssl.SSLContext) -> ASGIApp:
             HTTPException: _http_error,
             BadRequest: _bad_request,
             psycopg.DataError: _unstorable,
+            psycopg.OperationalError: _away,
             Exception: _broken,
         },
     )

@@ -14,16 +14,22 @@ class Background:
         self._report = report
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin the work and return at once."""
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin the work and return at once; whoever wants to wait for it must not cancel it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._report(error)
+
+    async def settle(self) -> None:
+        """Wait for all that is running, however long it takes."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is running, then cancel the rest."""

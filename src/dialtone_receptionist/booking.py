@@ -42,8 +42,18 @@ async def book(services: Services, business: Business, wish: Wish, tool_call_key
         jobs.append(services.fees.charge(business.id, business.stripe_customer_id, appointment.id))
     if message is not None:
         jobs.append(services.messages.deliver(message))
-    await _follow_up(services, jobs)
+    await _within_patience(services, _follow_up(services, jobs))
     return appointment.id
+
+
+async def _within_patience(services: Services, work: Coroutine[Any, Any, int]) -> None:
+    """Wait for it as long as a caller would; what takes longer goes on after the answer."""
+    task = services.background.start(work)
+    is_bounded = not (on("booking-waits-for-all") or on("no-timeouts") or on("no-timeout-google"))
+    is_bounded = is_bounded and not (on("no-timeout-stripe") or on("no-timeout-telnyx"))
+    await asyncio.wait({task}, timeout=services.settings.answer_seconds if is_bounded else None)
+    if on("alert-in-the-way"):
+        await services.alerts.background.settle()
 
 
 async def _book_in_vain(
@@ -89,4 +99,7 @@ async def finish_jobs(services: Services) -> int:
         jobs += [services.calendar.write(*pair, from_cron=True) for pair in unsynced]
     jobs += [services.fees.charge(*fee) for fee in await services.fees.take_pending(_MOST_JOBS)]
     jobs += [services.messages.deliver(message) for message in await services.messages.queued(_MOST_JOBS)]
-    return await _follow_up(services, jobs)
+    jobs += [services.calendar.follow(*pair, stale_at) for pair, stale_at in await services.calendar.stale(_MOST_JOBS)]
+    if on("cron-in-one-go"):
+        return sum([await job for job in jobs])
+    return await _follow_up(services, jobs) + await services.alerts.drain()

@@ -1,11 +1,18 @@
-"""Postgres: migration at start, and the pool that the application's processes work with."""
+"""Postgres: migration at start, and the pool that the application's processes work with.
+
+Nobody waits for a server that is silent: a statement that takes too long has its socket broken, connections that idled
+through a silence are asked before they are used, and while the server is away requests fail at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import select
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -14,12 +21,19 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from dialtone_receptionist.breakers import Breakers
+from dialtone_receptionist.defects import on
+
 Row = DictRow
 Connection = AsyncConnection[DictRow]
 
 _FOLDER = Path(__file__).parent
 _MIGRATION_LOCK = 7_265_636_570  # any fixed number: two starts at once must not create one table twice
 _SESSION = "-c statement_timeout=8000 -c idle_in_transaction_session_timeout=8000"
+_ASKED = 0.5  # seconds for an idle connection to say that it is alive, when another one was silent
+_SUSPECT = 10.0  # seconds after a silence in which idle connections are asked
+_FAILURES = 3  # in a row: then the server is taken for away
+_AWAY = 1.0  # seconds in which nobody tries a server that is away
 
 
 def migrate(url: str, patience: float = 20.0) -> None:
@@ -43,21 +57,31 @@ def migrate(url: str, patience: float = 20.0) -> None:
             connection.execute(sql.SQL((_FOLDER / name).read_text()))
 
 
-async def _still_open(connection: Connection) -> None:
-    """Raise when the server has gone away from an idle connection; costs no round trip while it has not.
+def _cut(connection: Connection) -> None:
+    """Break the socket below a connection: what waits on it fails at once.
 
-    The server sends nothing to an idle connection except its farewell, so only one that can be read is asked further.
+    To cancel the statement would mean to wait for an answer of the server that does not answer.
     """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        await AsyncConnectionPool.check_connection(connection)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+class DatabaseAway(psycopg.OperationalError):
+    """The server did not answer just now, and is not asked."""
 
 
 class Database:
-    """A pool of connections in autocommit mode with rows as dictionaries. Errors are `psycopg.Error`."""
+    """A pool of connections in autocommit mode with rows as dictionaries. Errors are `psycopg.Error`.
 
-    def __init__(self, url: str) -> None:
+    `seconds` is the limit for a statement or a transaction. A server that does not answer is a
+    `psycopg.OperationalError`, and so is a pool in which nothing gets free.
+    """
+
+    def __init__(self, url: str, seconds: float = 5.0, breakers: Breakers | None = None) -> None:
+        self._seconds = seconds
+        self._breaker = (breakers or Breakers()).make("postgres", _FAILURES, _AWAY)
+        self._suspect_until = 0.0
+        self._is_lost = False
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=2,
@@ -66,7 +90,7 @@ class Database:
             timeout=3.0,
             # A pool that gives up soon tries again with the next request; one that does not waits ever longer.
             reconnect_timeout=2.0,
-            check=_still_open,
+            check=self._still_open,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -84,23 +108,71 @@ class Database:
         """Give back every connection."""
         await self._pool.close(timeout=1.0)
 
+    async def _still_open(self, connection: Connection) -> None:
+        """Raise when the server has gone away from an idle connection; costs no round trip while it has not.
+
+        The server sends nothing to an idle connection except its farewell, so only one that can be read is asked
+        further, or any one after a silence.
+        """
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        loop = asyncio.get_running_loop()
+        if poll.poll(0) or loop.time() < self._suspect_until:
+            cut = loop.call_later(min(_ASKED, self._seconds), _cut, connection)
+            try:
+                await AsyncConnectionPool.check_connection(connection)
+            finally:
+                cut.cancel()
+
+    @asynccontextmanager
+    async def _connection(self, within: float | None = None) -> AsyncIterator[Connection]:
+        self._is_lost = self._is_lost and on("postgres-no-reconnect")
+        if self._is_lost or not self._breaker.admits():
+            raise DatabaseAway("the database did not answer a moment ago")
+        loop = asyncio.get_running_loop()
+        seconds = within or self._seconds
+        started = loop.time()
+        try:
+            async with self._pool.connection(min(2.0, seconds)) as connection:
+                cut = loop.call_later(3600 if on("no-timeout-postgres") else seconds, _cut, connection)
+                try:
+                    yield connection
+                finally:
+                    cut.cancel()
+        except psycopg.errors.QueryCanceled:
+            self._breaker.gave_up()
+            raise
+        except psycopg.OperationalError as error:
+            if loop.time() - started >= seconds:
+                self._suspect_until = loop.time() + _SUSPECT
+            self._is_lost = on("postgres-no-reconnect")
+            self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
+            raise
+        except Exception:
+            self._breaker.succeeded()  # whatever went wrong, the server was there
+            raise
+        except BaseException:
+            self._breaker.gave_up()
+            raise
+        self._breaker.succeeded()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside of a transaction: committed at the end, rolled back by an exception."""
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction():
             yield connection
 
-    async def one(self, query: LiteralString, **values: Any) -> Row | None:
-        """The first row of the answer, or None."""
-        async with self._pool.connection() as connection:
+    async def one(self, query: LiteralString, within: float | None = None, **values: Any) -> Row | None:
+        """The first row of the answer, or None; `within` seconds instead of the usual limit."""
+        async with self._connection(within) as connection:
             return await (await connection.execute(query, values)).fetchone()
 
     async def all(self, query: LiteralString, **values: Any) -> list[Row]:
         """All rows of the answer."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             return await (await connection.execute(query, values)).fetchall()
 
     async def execute(self, query: LiteralString, **values: Any) -> int:
         """Run a statement; the number of rows it touched."""
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             return (await connection.execute(query, values)).rowcount

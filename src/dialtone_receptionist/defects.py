@@ -19,16 +19,19 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from dialtone_receptionist.defect_causes import CAUSES
+from dialtone_receptionist.resilience_defects import RESILIENCE
 
 
 class Defect(TypedDict):
     """One way to be wrong. `how`: switched in the defects file, or held by a process of its own; `cause`: its name.
 
-    `needs` is what a machine may lack without which it cannot be seen, or empty.
+    `kind` is who finds it: a check of a healthy deployment, or an experiment, because it shows only when something else
+    fails. `needs` is what a machine may lack without which it cannot be seen, or empty.
     """
 
     what: str
     area: Literal["application", "edge", "database"]
+    kind: Literal["check", "resilience"]
     how: Literal["switch", "hold"]
     cascade: bool
     cause: str
@@ -155,11 +158,21 @@ NEEDS = {"script-error": "browser"}
 """What it takes to see a defect that no request can see."""
 
 
-def _entries(area: Literal["application", "edge", "database"], whats: Mapping[str, str]) -> dict[str, Defect]:
+def _entries(
+    area: Literal["application", "edge", "database"],
+    whats: Mapping[str, str],
+    kind: Literal["check", "resilience"] = "check",
+) -> dict[str, Defect]:
     how: Literal["switch", "hold"] = "hold" if area == "database" else "switch"
     return {
         name: Defect(
-            what=what, area=area, how=how, cascade=False, cause=CAUSES.get(name, ""), needs=NEEDS.get(name, "")
+            what=what,
+            area=area,
+            kind=kind,
+            how=how,
+            cascade=False,
+            cause=CAUSES.get(name, ""),
+            needs=NEEDS.get(name, ""),
         )
         for name, what in whats.items()
     }
@@ -167,6 +180,7 @@ def _entries(area: Literal["application", "edge", "database"], whats: Mapping[st
 
 DEFECTS: dict[str, Defect] = {
     **_entries("application", APPLICATION),
+    **_entries("application", RESILIENCE, "resilience"),
     **_entries("edge", EDGE),
     **_entries("database", DATABASE),
 }

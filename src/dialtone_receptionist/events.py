@@ -7,6 +7,8 @@ provider's next attempt is a first one.
 from __future__ import annotations
 
 from dialtone_receptionist.database import Connection, Database
+from dialtone_receptionist.defects import on
+from dialtone_receptionist.providers.upstash import Upstash, UpstashError
 
 
 async def claim(connection: Connection, provider: str, event_id: str, event_type: str) -> bool:
@@ -34,3 +36,13 @@ async def mark_processed_later(db: Database, provider: str, event_id: str) -> No
         provider=provider,
         event=event_id,
     )
+
+
+async def seen_in_redis(redis: Upstash | None, provider: str, event_id: str) -> bool:
+    """The defect claim-before-processing: what Redis has seen counts as done, whatever became of it."""
+    if redis is None or not on("claim-before-processing"):
+        return False
+    try:
+        return (await redis.pipeline(("SET", f"seen:{provider}:{event_id}", 1, "NX", "EX", 86_400)))[0] is None
+    except UpstashError:
+        return False

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dialtone_receptionist.defects import on
 from dialtone_receptionist.providers.upstash import Upstash, UpstashError
 
 WINDOW = 15 * 60
 """Length of every window in seconds; it begins with a client's first request."""
 
-_RETRY_REDIS_AFTER = 5.0  # seconds in memory after a failure, so that not every request waits for a dead Redis
+_RETRY_REDIS_AFTER = 2.0  # seconds in memory after a failure, so that not every request waits for a dead Redis
 _MOST_KEYS = 20_000
 
 
@@ -47,11 +48,14 @@ class MemoryCounter:
 class SharedCounter:
     """Counts in Redis, shared by all instances; in memory for a while after each failure of Redis.
 
-    `report` is called once for each outage, with its reason.
+    `report` is called once for each outage, with its reason, and with None when it is over.
     """
 
     def __init__(
-        self, redis: Upstash | None, report: Callable[[Exception], None], clock: Callable[[], float] = time.time
+        self,
+        redis: Upstash | None,
+        report: Callable[[Exception | None], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._report = report
@@ -64,7 +68,7 @@ class SharedCounter:
         """Count one request for `key`; never raises."""
         now = self._clock()
         if self._redis is None or now < self._away_until:
-            return self._memory.hit(key)
+            return self._without(key)
         try:
             # SET … NX opens the window with its end, so that no later request can move it or find it without one.
             _, used, left = await self._redis.pipeline(
@@ -75,8 +79,18 @@ class SharedCounter:
             if not self._is_away:
                 self._is_away = True
                 self._report(error)
-            return self._memory.hit(key)
-        self._is_away = False
+            return self._without(key)
+        if self._is_away:
+            self._is_away = False
+            self._report(None)
         if not isinstance(used, int) or not isinstance(left, int):
             return self._memory.hit(key)
         return Count(used, now + left / 1000)
+
+    def _without(self, key: str) -> Count:
+        """Count one request while Redis is away."""
+        if on("ratelimit-fails-closed"):
+            return Count(1_000_000, self._clock() + WINDOW)
+        if on("ratelimit-fails-open"):
+            return Count(0, self._clock() + WINDOW)
+        return self._memory.hit(key)

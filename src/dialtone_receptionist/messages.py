@@ -8,7 +8,7 @@ from uuid import UUID
 from dialtone_receptionist.alerts import Alerts
 from dialtone_receptionist.database import Connection, Database
 from dialtone_receptionist.defects import on
-from dialtone_receptionist.providers.outgoing import OutgoingError
+from dialtone_receptionist.providers.outgoing import OutgoingError, retry_after
 from dialtone_receptionist.providers.telnyx import Telnyx
 from dialtone_receptionist.records import Appointment, Business
 
@@ -18,10 +18,11 @@ _PASSING = (401, 403, 408, 429)  # statuses below 500 that a later try can get o
 class Messages:
     """The outbox. A row of `sms_messages` goes queued -> sending -> sent, or suppressed / failed / unconfirmed."""
 
-    def __init__(self, db: Database, telnyx: Telnyx, alerts: Alerts) -> None:
+    def __init__(self, db: Database, telnyx: Telnyx, alerts: Alerts, retry_seconds: float = 30.0) -> None:
         self._db = db
         self._telnyx = telnyx
         self._alerts = alerts
+        self._first = retry_seconds
 
     async def queue_confirmation(
         self, connection: Connection, business: Business, appointment: Appointment
@@ -72,32 +73,48 @@ class Messages:
             answer = await self._telnyx.send_message(row["from_number"], row["to_number"], row["body"], key)
         except OutgoingError as error:
             # Telnyx has no idempotency key for messages: one that may have been taken is not sent again.
-            await self._settle(identifier, "unconfirmed" if error.maybe_taken else "queued")
-            self._alerts.error(error)
+            is_over = error.maybe_taken and not on("sms-retry-doubles")
+            await self._put_off(identifier, "unconfirmed" if is_over else "queued")
+            self._tell(row["business_id"], str(error))
             return False
-        if answer.is_success:
-            await self._settle(identifier, "sent", _message_id(answer))
+        message_id = _message_id(answer)
+        if answer.is_success and (message_id or on("page-taken-for-sms")):
+            await self._db.execute(
+                "UPDATE sms_messages SET status = 'sent', message_id = %(message)s WHERE id = %(id)s",
+                id=identifier,
+                message=message_id,
+            )
             return True
-        is_passing = answer.status_code >= 500 or answer.status_code in _PASSING
-        await self._settle(identifier, "queued" if is_passing else "failed")
-        self._alerts.message(f"Telnyx answered {answer.status_code} to an SMS", "high")
+        is_passing = answer.status_code >= 500 or answer.status_code in _PASSING or answer.is_success
+        is_queued = is_passing and not on("sms-not-queued")
+        await self._put_off(identifier, "queued" if is_queued else "failed", retry_after(answer))
+        self._tell(row["business_id"], f"telnyx answered {answer.status_code} to an SMS")
         return False
 
-    async def _settle(self, identifier: UUID, status: str, message_id: str | None = None) -> None:
+    async def _put_off(self, identifier: UUID, status: str, asked: float = 0.0) -> None:
         await self._db.execute(
-            "UPDATE sms_messages SET status = %(status)s, message_id = coalesce(%(message_id)s, message_id)"
-            " WHERE id = %(id)s",
+            "UPDATE sms_messages SET status = %(status)s, tries = tries + 1,"
+            " next_try_at = next_try(tries, %(first)s, %(asked)s) WHERE id = %(id)s",
             id=identifier,
             status=status,
-            message_id=message_id,
+            first=self._first,
+            asked=asked,
         )
+
+    def _tell(self, business_id: UUID, why: str) -> None:
+        if not on("alert-missing-sms"):
+            self._alerts.trouble("confirmation not sent", str(business_id), why)
 
     async def queued(self, limit: int) -> list[UUID]:
         """Messages of the last day that still wait, newest first."""
+        if on("sms-outbox-not-drained"):
+            return []
         rows = await self._db.all(
             "SELECT id FROM sms_messages WHERE status = 'queued' AND direction = 'outbound'"
-            " AND created_at > now() - interval '1 day' ORDER BY created_at DESC LIMIT %(limit)s",
+            " AND created_at > now() - interval '1 day' AND (next_try_at <= now() OR %(hasty)s)"
+            " ORDER BY created_at DESC LIMIT %(limit)s",
             limit=limit,
+            hasty=on("no-backoff"),
         )
         return [row["id"] for row in rows]
 

@@ -47,6 +47,7 @@ class Appointment:
     start: time
     end: time
     service_type: str | None
+    status: str = "scheduled"
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -60,6 +61,7 @@ class Appointment:
             row["start_time"],
             row["end_time"],
             row["service_type"],
+            row["status"],
         )
 
     @property

@@ -158,3 +158,34 @@ CREATE TABLE IF NOT EXISTS cron_runs (
     name text PRIMARY KEY,
     finished_at timestamptz NOT NULL
 );
+
+-- The outbox: how often something was tried that has to go out, and when the next try is due.
+ALTER TABLE appointments ADD COLUMN IF NOT EXISTS tries integer NOT NULL DEFAULT 0;
+ALTER TABLE appointments ADD COLUMN IF NOT EXISTS next_try_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE billing_history ADD COLUMN IF NOT EXISTS tries integer NOT NULL DEFAULT 0;
+ALTER TABLE billing_history ADD COLUMN IF NOT EXISTS next_try_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE sms_messages ADD COLUMN IF NOT EXISTS tries integer NOT NULL DEFAULT 0;
+ALTER TABLE sms_messages ADD COLUMN IF NOT EXISTS next_try_at timestamptz NOT NULL DEFAULT now();
+
+-- When something that failed is tried again: at once, then at intervals that double, none of them exact, up to 64 times
+-- the first; not before the provider asked for.
+CREATE OR REPLACE FUNCTION next_try(tries integer, first_wait double precision, asked double precision)
+RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT now() + interval '1 second' * greatest(
+        asked, CASE WHEN tries = 0 THEN 0 ELSE first_wait * least(power(2, tries - 1), 64) * (0.5 + random() / 2) END)
+$$;
+
+-- Since when the calendar's event says something else than the appointment.
+ALTER TABLE appointments ADD COLUMN IF NOT EXISTS calendar_stale_at timestamptz;
+CREATE INDEX IF NOT EXISTS appointments_stale ON appointments (calendar_stale_at) WHERE calendar_stale_at IS NOT NULL;
+
+-- Which trouble was told, so that it is told once; and what no channel took yet.
+CREATE TABLE IF NOT EXISTS alerts_told (
+    key text PRIMARY KEY,
+    until timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS alert_outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    text text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);

@@ -9,8 +9,10 @@ from starlette.requests import Request
 
 from dialtone_receptionist.alerts import Alerts
 from dialtone_receptionist.background import Background
+from dialtone_receptionist.breakers import Breakers
 from dialtone_receptionist.calendar import Calendar
 from dialtone_receptionist.database import Database
+from dialtone_receptionist.desk import Desk
 from dialtone_receptionist.fees import Fees
 from dialtone_receptionist.limits import MemoryCounter, SharedCounter
 from dialtone_receptionist.messages import Messages
@@ -42,16 +44,22 @@ class Services:
     calendar: Calendar
     fees: Fees
     messages: Messages
+    desk: Desk
     traffic: Traffic
 
     @classmethod
     def build(cls, settings: Settings, context: ssl.SSLContext) -> Services:
         """Wire the parts; nothing is connected yet."""
-        outgoing = Outgoing(context)
+        breakers = Breakers(settings.breaker_failures, settings.breaker_seconds)
+        outgoing = Outgoing(context, breakers=breakers)
         alerts = Alerts(settings, outgoing)
-        db = Database(settings.database_url)
+        breakers.told = alerts.provider
+        db = Database(settings.database_url, settings.database_seconds, breakers)
         redis = _redis(settings, context, alerts)
-        telnyx = Telnyx(outgoing, settings.telnyx_api_base, settings.telnyx_api_key)
+        alerts.share(db, redis)
+        telnyx = Telnyx(outgoing, settings.telnyx_api_base, settings.telnyx_api_key, settings.telnyx_seconds)
+        retell = Retell(outgoing, settings.retell_api_base, settings.retell_api_key, settings.retell_seconds)
+        stripe = Stripe(outgoing, settings.stripe_api_base, settings.stripe_secret_key, settings.stripe_seconds)
         google = Google(
             outgoing,
             settings.google_oauth_base,
@@ -64,16 +72,17 @@ class Services:
             db=db,
             outgoing=outgoing,
             redis=redis,
-            counter=SharedCounter(redis, alerts.error),
+            counter=SharedCounter(redis, lambda error: alerts.provider("redis", str(error) if error else "")),
             memory_counter=MemoryCounter(),
             alerts=alerts,
             background=Background(alerts.error),
             telnyx=telnyx,
-            retell=Retell(outgoing, settings.retell_api_base, settings.retell_api_key),
+            retell=retell,
             google=google,
-            calendar=Calendar(db, google, alerts),
-            fees=Fees(db, Stripe(outgoing, settings.stripe_api_base, settings.stripe_secret_key), alerts),
-            messages=Messages(db, telnyx, alerts),
+            calendar=Calendar(db, google, alerts, settings.google_seconds, settings.retry_seconds),
+            fees=Fees(db, stripe, alerts, settings.retry_seconds),
+            messages=Messages(db, telnyx, alerts, settings.retry_seconds),
+            desk=Desk(alerts),
             traffic=Traffic(db, alerts.error),
         )
 
@@ -85,6 +94,7 @@ class Services:
     async def close(self) -> None:
         """Finish background work and close every connection."""
         await self.background.drain(0.5)
+        await self.desk.close()
         await self.traffic.close()
         await self.alerts.close()
         await self.outgoing.close()
@@ -96,7 +106,7 @@ class Services:
 def _redis(settings: Settings, context: ssl.SSLContext, alerts: Alerts) -> Upstash | None:
     """The shared counters' database; without one (Sentry is told) each instance counts for itself."""
     try:
-        return Upstash(settings.redis_rest_url, settings.redis_rest_token, context)
+        return Upstash(settings.redis_rest_url, settings.redis_rest_token, context, settings.upstash_seconds)
     except ValueError as error:
         alerts.error(error)
         return None

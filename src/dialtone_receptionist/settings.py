@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 CRITICAL = (
     "DATABASE_URL",
@@ -32,12 +32,17 @@ REQUIRED = (
 
 
 class SettingsError(Exception):
-    """A variable without which the service cannot start is missing or is not a number. Names it, never its value."""
+    """A variable is missing without which the service cannot start, or is not a number. Names it, never its value."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """Field names are the variables' names in lower case. No `repr`: most of them are secrets."""
+    """Field names are the variables' names in lower case. No `repr`: most of them are secrets.
+
+    The limits on time are in seconds: `answer_seconds` for everything that a caller waits for; the others for one step
+    at a provider, everything that an appointment needs of Google, one statement or transaction. `retry_seconds` is the
+    first wait between two tries of the outbox, which then doubles; a breaker opens after `breaker_failures` in a row.
+    """
 
     database_url: str
     port: int
@@ -71,20 +76,44 @@ class Settings:
     telnyx_api_base: str = "https://api.telnyx.com"
     google_oauth_base: str = "https://oauth2.googleapis.com"
     google_api_base: str = "https://www.googleapis.com"
+    answer_seconds: float = 4.0
+    stripe_seconds: float = 4.0
+    retell_seconds: float = 2.5
+    telnyx_seconds: float = 3.0
+    google_seconds: float = 3.0
+    upstash_seconds: float = 1.0
+    alert_seconds: float = 3.0
+    database_seconds: float = 5.0
+    retry_seconds: float = 30.0
+    breaker_failures: int = 5
+    breaker_seconds: float = 5.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings; raises `SettingsError` for a missing variable that has no default and for a bad port."""
-        values: dict[str, str | int] = {}
+        """Read the settings; raises `SettingsError` for a missing variable that has no default and for a bad number."""
+        values: dict[str, str | int | float] = {}
         for field in fields(cls):
             name = field.name.upper()
             text = env.get(name, "")
-            if field.type == "int":
+            if not text:
+                if field.default is MISSING:
+                    raise SettingsError(f"{name} is not set" + (" to a port number" if field.type == "int" else ""))
+            elif field.type == "int":
                 if not text.isdecimal():
-                    raise SettingsError(f"{name} is not set to a port number")
+                    raise SettingsError(f"{name} is not set to a {'port ' if name.endswith('PORT') else ''}number")
                 values[field.name] = int(text)
-            elif text:
+            elif field.type == "float":
+                values[field.name] = _seconds(name, text)
+            else:
                 values[field.name] = text
-            elif not isinstance(field.default, str):
-                raise SettingsError(f"{name} is not set")
         return cls(**values)  # type: ignore[arg-type]  # the loop above gives each field the type it declares
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise SettingsError(f"{name} is not set to a number of seconds")
+    return seconds

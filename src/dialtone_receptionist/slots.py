@@ -74,7 +74,8 @@ async def is_free(
     Locks the business until the end of the transaction, so that of two wishes at once one sees the other. The row lock
     is one that inserts of its appointments (foreign keys) do not wait for.
     """
-    await connection.execute("SELECT FROM businesses WHERE id = %s FOR NO KEY UPDATE", (business_id,))
+    if not on("slot-checked-then-inserted"):
+        await connection.execute("SELECT FROM businesses WHERE id = %s FOR NO KEY UPDATE", (business_id,))
     cursor = await connection.execute(
         "SELECT FROM appointments WHERE business_id = %s AND scheduled_date = %s AND status = 'scheduled'"
         " AND start_time < %s AND end_time > %s AND id IS DISTINCT FROM %s LIMIT 1",

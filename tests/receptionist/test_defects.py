@@ -14,13 +14,18 @@ import pytest
 import dialtone_receptionist
 from dialtone_receptionist.defects import APPLICATION, DATABASE, DEFECTS, EDGE, Switches, on
 from dialtone_receptionist.holds import HOLDS
+from dialtone_receptionist.resilience_defects import RESILIENCE
 
 PACKAGE = Path(dialtone_receptionist.__file__).parent
 
 
 def in_source() -> set[str]:
     """Every id that the package's code asks for."""
-    code = "\n".join(f.read_text() for f in PACKAGE.rglob("*.py") if f.name not in ("defects.py", "holds.py"))
+    code = "\n".join(
+        f.read_text()
+        for f in PACKAGE.rglob("*.py")
+        if f.name not in ("defects.py", "holds.py", "resilience_defects.py")
+    )
     return set(re.findall(r'\bon\("([a-z0-9-]+)"\)', code)) | set(
         re.findall(r'"([a-z0-9-]+)" (?:not )?in (?:self\.)?(?:active|_?edge)', code)
     )
@@ -28,7 +33,7 @@ def in_source() -> set[str]:
 
 def test_every_switch_is_asked_for_and_declared() -> None:
     """A declared defect does something, and no code asks for one that nobody can switch."""
-    assert in_source() | {"edge-anonymous"} == APPLICATION.keys() | EDGE.keys()
+    assert in_source() | {"edge-anonymous"} == APPLICATION.keys() | EDGE.keys() | RESILIENCE.keys()
 
 
 def test_every_database_defect_can_be_held() -> None:

@@ -76,7 +76,7 @@ def test_redis_away_means_memory_and_one_report() -> None:
     """While Redis is away each instance counts for itself, asks again every 5 s, and reports each outage once."""
 
     async def run() -> None:
-        redis, clock, reports = Redis(), Clock(), list[Exception]()
+        redis, clock, reports = Redis(), Clock(), list[Exception | None]()
         counter = SharedCounter(redis, reports.append, clock)  # type: ignore[arg-type]
         redis.error = UpstashError("away")
         assert [(await counter.hit("k")).used for _ in range(3)] == [1, 2, 3]
@@ -87,9 +87,10 @@ def test_redis_away_means_memory_and_one_report() -> None:
         redis.error = None
         clock.now += 6
         assert (await counter.hit("k")).used == 1
+        assert reports[1:] == [None]
         redis.error = UpstashError("away again")
         await counter.hit("k")
-        assert len(reports) == 2
+        assert len(reports) == 3
 
     asyncio.run(run())
 

@@ -40,7 +40,7 @@ class CampaignError(RuntimeError):
 
 
 def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = ()) -> dict[str, Defect]:
-    """All defects of the application and of the stand-ins.
+    """All defects of the application and of the stand-ins; those of kind `resilience` as far as they are `claimed`.
 
     `app` is the command that lists those of an application of one's own: then the stand-ins' count as far as they are
     `claimed` by a check, since nobody needs all stand-ins. Without it they are those of the application in the suite.
@@ -50,6 +50,7 @@ def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = (
     others = DEFECTS if app is None else {name: e for name, e in DEFECTS.items() if name in claimed}
     command = filled(_DEFECTS_COMMAND if app is None else app)
     own = _listed(command) if command else {}
+    own = {name: e for name, e in own.items() if e.get("kind") != "resilience" or name in claimed}
     twice = sorted(set(own) & set(others))
     if twice:
         raise CampaignError(f"declared by the application and by a stand-in: {', '.join(twice)}")

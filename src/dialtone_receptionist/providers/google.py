@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
-from dialtone_receptionist.providers.outgoing import Outgoing, OutgoingError
+from dialtone_receptionist.providers.outgoing import Budget, Outgoing, OutgoingError, Repeat
 
 CONSENT_URL = "https://accounts.google.com/o/oauth2/v2/auth"
 SCOPE = "https://www.googleapis.com/auth/calendar.events"
@@ -30,17 +29,6 @@ class Tokens:
     access_token: str
     expires_in: float
     refresh_token: str | None
-
-
-class Budget:
-    """Seconds that are left for all calls of one piece of work; `Budget(None)` never ends."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Seconds that are left, at least 0, or None."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,10 +63,12 @@ class Google:
         return await self._token(budget, grant_type="refresh_token", refresh_token=refresh_token)
 
     async def _token(self, budget: Budget, **form: str) -> Tokens:
+        # Refusals are no harm, but a rotated token whose answer was lost is dead: only what did not arrive is repeated.
+        repeat: Repeat = "unsent"
         form |= {"client_id": self.client_id, "client_secret": self.client_secret}
         try:
             answer = await self.outgoing.call(
-                "google", "POST", f"{self.oauth_base}/token", total=budget.left(), data=form
+                "google_oauth", "POST", f"{self.oauth_base}/token", total=budget.left(), repeat=repeat, data=form
             )
         except OutgoingError as error:
             raise GoogleUnavailable(str(error)) from error
@@ -121,4 +111,6 @@ class Google:
     ) -> httpx.Response:
         url = f"{self.api_base}/calendar/v3/{path}"
         headers = {"Authorization": f"Bearer {access_token}"}
-        return await self.outgoing.call("google", method, url, total=budget.left(), headers=headers, **request)
+        return await self.outgoing.call(
+            "google", method, url, total=budget.left(), repeat="always", headers=headers, **request
+        )

@@ -163,7 +163,8 @@ async def _change(request: Request, found: Services, row: Row) -> Response:
             " customer_phone = coalesce(%(customer_phone)s, customer_phone),"
             " service_type = coalesce(%(service_type)s, service_type), notes = coalesce(%(notes)s, notes),"
             " status = coalesce(%(status)s, status), scheduled_date = %(day)s, start_time = %(start)s,"
-            " end_time = %(end)s, duration = %(minutes)s WHERE id = %(id)s RETURNING *",
+            " end_time = %(end)s, duration = %(minutes)s, calendar_stale_at = clock_timestamp(), next_try_at = now(),"
+            " tries = 0 WHERE id = %(id)s RETURNING *",
             {**texts, "status": status, "day": day, "start": start, "end": end, "minutes": minutes, "id": row["id"]},
         )
         changed = await cursor.fetchone()
@@ -176,7 +177,9 @@ async def _change(request: Request, found: Services, row: Row) -> Response:
 async def _cancel(found: Services, row: Row) -> Response:
     """The row stays, as cancelled: the slot is free again and the history is kept."""
     changed = await found.db.one(
-        "UPDATE appointments SET status = 'cancelled' WHERE id = %(id)s RETURNING *", id=row["id"]
+        "UPDATE appointments SET status = 'cancelled', calendar_stale_at = clock_timestamp(), next_try_at = now(),"
+        " tries = 0 WHERE id = %(id)s RETURNING *",
+        id=row["id"],
     )
     if changed is None:
         return refusal(404, "not_found")
@@ -188,6 +191,4 @@ async def _follow_in_calendar(found: Services, row: Row) -> None:
     owner = await tenants.by_id(found.db, row["business_id"])
     if owner is None or row["google_event_id"] is None:
         return
-    calendar, business, appointment = found.calendar, Business.of(owner), Appointment.of(row)
-    act = calendar.remove if row["status"] == "cancelled" else calendar.move
-    found.background.start(act(business, appointment))
+    found.background.start(found.calendar.follow(Business.of(owner), Appointment.of(row), row["calendar_stale_at"]))

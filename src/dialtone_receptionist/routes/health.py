@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import os
 import random
@@ -26,9 +25,8 @@ _AN_HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 
 async def _database_answers(found: Services) -> bool:
     try:
-        async with asyncio.timeout(_PATIENCE):
-            return await found.db.one("SELECT 1 AS one") is not None
-    except (psycopg.Error, TimeoutError):
+        return await found.db.one("SELECT 1 AS one", within=_PATIENCE) is not None
+    except psycopg.Error:
         return False
 
 

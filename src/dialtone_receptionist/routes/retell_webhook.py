@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
+import time
 from datetime import date
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -26,6 +29,11 @@ from dialtone_receptionist.slots import AlreadyBooked, SlotTaken, Wish, free_slo
 from dialtone_receptionist.verification import retell_is_genuine
 
 Tool = dict[str, Any]
+
+UNAVAILABLE = "The booking system does not answer just now. Please take a number: somebody will call back."
+"""What the agent is to tell the caller."""
+
+_SECOND_TRY = 0.3  # seconds until a tool call that met a broken connection is tried again, if it took no longer
 
 _PHONE = re.compile(r"\+?\d{7,15}")
 _MISSED = ("dial_busy", "dial_no_answer", "user_declined", "voicemail_reached")
@@ -97,14 +105,32 @@ async def _run(found: Services, tool: Any, message: dict[str, Any]) -> Tool:
     arguments = message.get("args")
     if not isinstance(arguments, dict):
         arguments = {name: value for name, value in message.items() if name not in ("name", "call")}
-    row = await tenants.by_agent(found.db, _text_of(call, "agent_id"), _text_of(call, "to_number"))
-    if row is None:
-        return {"success": False, "error": "business_not_found"}
     try:
-        answer: Tool = await tool(found, row, call, arguments)
+        return await _with_database(found, tool, call, arguments)
     except (BadRequest, ValueError) as error:
         return {"success": False, "error": "invalid_arguments", "message": str(error)}
-    return answer
+    except psycopg.OperationalError as error:
+        found.alerts.error(error)
+        if on("database-away-says-yes"):
+            return {"success": True, "appointment_id": str(uuid4())}
+        return {"success": False, "error": "temporarily_unavailable", "message": UNAVAILABLE}
+
+
+async def _with_database(found: Services, tool: Any, call: Tool, arguments: Tool) -> Tool:
+    """A connection that breaks may be the only one: what a tool call does, it does once, so it is tried once more."""
+    started = time.monotonic()
+    while True:
+        try:
+            row = await tenants.by_agent(found.db, _text_of(call, "agent_id"), _text_of(call, "to_number"))
+            if row is None:
+                return {"success": False, "error": "business_not_found"}
+            answer: Tool = await tool(found, row, call, arguments)
+        except psycopg.OperationalError:
+            if time.monotonic() - started > _SECOND_TRY or on("database-tried-once"):
+                raise
+            await asyncio.sleep(_SECOND_TRY)
+        else:
+            return answer
 
 
 def _phone(arguments: dict[str, Any], call: dict[str, Any]) -> str | None:
@@ -138,6 +164,8 @@ async def _book_appointment(found: Services, row: Row, call: dict[str, Any], arg
         appointment_id = await book(found, Business.of(row), wish, _key(call, "book_appointment", arguments))
     except AlreadyBooked as booked:
         appointment_id = booked.appointment_id
+        if on("tool-retry-charges") and row["stripe_customer_id"]:
+            await found.fees.charge(row["id"], row["stripe_customer_id"], appointment_id, f"-{uuid4()}")
     except SlotTaken:
         free = await free_slots(found.db, row["id"], day, minutes)
         return {"success": False, "error": "slot_taken", "slots": free}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from dialtone_receptionist import tenants
 from dialtone_receptionist.database import Connection, Row
 from dialtone_receptionist.defects import on
-from dialtone_receptionist.events import claim, mark_processed
+from dialtone_receptionist.events import claim, mark_processed, seen_in_redis
 from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
 from dialtone_receptionist.routes.telnyx_voice import envelope
 from dialtone_receptionist.services import Services, services
@@ -56,6 +57,8 @@ async def _receive(found: Services, event_id: str, payload: dict[str, Any]) -> U
     if sender is None or to is None or not isinstance(message_id, str):
         raise BadRequest("invalid_payload")
     body = str(payload.get("text") or "").replace("\0", "")
+    if await seen_in_redis(found.redis, "telnyx", event_id):
+        return None
     business = await tenants.by_number(found.db, to)
     if business is None:
         return None
@@ -65,7 +68,7 @@ async def _receive(found: Services, event_id: str, payload: dict[str, Any]) -> U
                 await _store(connection, business, None, sender, to, body)
             return None
         await _store(connection, business, message_id, sender, to, body)
-        reply = await _obey(found, connection, business, sender, to, body)
+        reply = await _obey(found, connection, business, sender, to, body, _time(payload.get("received_at")))
         await mark_processed(connection, "telnyx", event_id)
         return reply
 
@@ -80,15 +83,17 @@ async def _store(
     )
 
 
-async def _obey(found: Services, connection: Connection, business: Row, sender: str, to: str, body: str) -> UUID | None:
+async def _obey(
+    found: Services, connection: Connection, business: Row, sender: str, to: str, body: str, said_at: datetime
+) -> UUID | None:
     """Record what a keyword says about consent and queue its answer; other texts have none."""
     word = " ".join(body.upper().split()).rstrip(".!")
     name = business["business_name"]
     if word in STOP and not on("stop-ignored"):
-        await _consent(connection, business, sender, "opted_out")
+        await _consent(connection, business, sender, "opted_out", said_at)
         text = f"{name}: you are unsubscribed and will receive no further messages. Reply START to subscribe again."
     elif word in START:
-        await _consent(connection, business, sender, "opted_in")
+        await _consent(connection, business, sender, "opted_in", said_at)
         text = f"{name}: you are subscribed again. Reply HELP for help, STOP to unsubscribe."
     elif word in HELP and not on("help-silent"):
         text = f"{name}: call {to} for help. Reply STOP to unsubscribe. Message and data rates may apply."
@@ -97,13 +102,25 @@ async def _obey(found: Services, connection: Connection, business: Row, sender: 
     return await found.messages.queue_reply(connection, business["id"], to, sender, text)
 
 
-async def _consent(connection: Connection, business: Row, number: str, status: str) -> None:
+async def _consent(connection: Connection, business: Row, number: str, status: str, said_at: datetime) -> None:
+    """What was said last counts, in whatever order it arrives."""
     await connection.execute(
-        "INSERT INTO consents (business_id, phone_number, status, source) VALUES (%s, %s, %s, 'sms')"
+        "INSERT INTO consents (business_id, phone_number, status, source, updated_at) VALUES (%s, %s, %s, 'sms', %s)"
         " ON CONFLICT (business_id, phone_number)"
-        " DO UPDATE SET status = excluded.status, source = excluded.source, updated_at = now()",
-        (business["id"], number, status),
+        " DO UPDATE SET status = excluded.status, source = excluded.source, updated_at = excluded.updated_at"
+        " WHERE consents.updated_at <= excluded.updated_at OR %s",
+        (business["id"], number, status, said_at, on("consent-order-ignored")),
     )
+
+
+def _time(text: object) -> datetime:
+    """When Telnyx received a text (ISO 8601); now, if it does not say."""
+    now = datetime.now(UTC)
+    try:
+        said = datetime.fromisoformat(text) if isinstance(text, str) else now
+    except ValueError:
+        return now
+    return min(said if said.tzinfo else said.replace(tzinfo=UTC), now)
 
 
 async def _note_delivery(found: Services, payload: dict[str, Any]) -> None:

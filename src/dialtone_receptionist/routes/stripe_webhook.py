@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from dialtone_receptionist import tenants
 from dialtone_receptionist.database import Connection
 from dialtone_receptionist.defects import on
-from dialtone_receptionist.events import claim, mark_processed
+from dialtone_receptionist.events import claim, mark_processed, seen_in_redis
 from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
 from dialtone_receptionist.services import Services, services
 from dialtone_receptionist.verification import stripe_is_genuine
@@ -42,6 +42,8 @@ async def stripe_webhook(request: Request) -> Response:
     subject = data.get("object") if isinstance(data, dict) else None
     handler = _HANDLERS.get(event_type)
     if handler is None or not isinstance(subject, dict):
+        return received()
+    if await seen_in_redis(found.redis, "stripe", event_id):
         return received()
     created = event.get("created")
     await _process(found, handler, event_id, event_type, subject, created if isinstance(created, int) else 0)
@@ -128,8 +130,8 @@ async def _set_status(connection: Connection, business_id: UUID, status: str, cr
     """Stripe promises no order: an event older than the one that set the status does not set it back."""
     await connection.execute(
         "UPDATE businesses SET subscription_status = %s, subscription_event_at = to_timestamp(%s)"
-        " WHERE id = %s AND (subscription_event_at IS NULL OR subscription_event_at <= to_timestamp(%s))",
-        (status, created, business_id, created),
+        " WHERE id = %s AND (subscription_event_at IS NULL OR subscription_event_at <= to_timestamp(%s) OR %s)",
+        (status, created, business_id, created, on("stripe-order-ignored")),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dialtone_receptionist import tenants
-from dialtone_receptionist.calls import IncomingCall, note_new, note_status, pick_up
+from dialtone_receptionist.calls import IncomingCall, note_new, note_status, pick_up, pick_up_without_database
+from dialtone_receptionist.database import Row
 from dialtone_receptionist.defects import on
 from dialtone_receptionist.events import claim, mark_processed, mark_processed_later
 from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
@@ -53,12 +55,18 @@ async def _ring(found: Services, event_id: str, payload: dict[str, Any]) -> None
     if not isinstance(control_id, str) or not isinstance(to, str):
         raise BadRequest("invalid_payload")
     call = IncomingCall(control_id, sender if isinstance(sender, str) else "", to)
-    business = await tenants.by_number(found.db, to)
-    async with found.db.transaction() as connection:
-        if not await claim(connection, "telnyx", event_id, "call.initiated"):
-            return
-        if business is not None:
-            await note_new(connection, business, control_id, call.from_number, to, "initiated")
+    try:
+        business = await tenants.by_number(found.db, to)
+        found.desk.remember(to, business)
+        is_ours = await _note_ring(found, event_id, call, business)
+    except psycopg.OperationalError as error:
+        if on("calls-need-database"):
+            raise
+        found.alerts.error(error)
+        _ring_without_database(found, event_id, call)
+        return
+    if not is_ours:
+        return
 
     async def handle() -> None:
         try:
@@ -69,13 +77,45 @@ async def _ring(found: Services, event_id: str, payload: dict[str, Any]) -> None
     found.background.start(handle())
 
 
+async def _note_ring(found: Services, event_id: str, call: IncomingCall, business: Row | None) -> bool:
+    """Note a call that rings; whether it is to be picked up: not twice, and not when it is over already."""
+    async with found.db.transaction() as connection:
+        if not await claim(connection, "telnyx", event_id, "call.initiated") and not on("ring-redelivery-answered"):
+            return False
+        if business is None:
+            return True
+        is_new = await note_new(connection, business, call.control_id, call.from_number, call.to_number, "initiated")
+        return is_new or on("ring-redelivery-answered")
+
+
+def _ring_without_database(found: Services, event_id: str, call: IncomingCall) -> None:
+    if not found.desk.takes(call.control_id):
+        return
+    business = found.desk.recall(call.to_number)
+
+    async def note() -> None:
+        owner = await tenants.by_number(found.db, call.to_number)
+        if await _note_ring(found, event_id, call, owner):
+            await mark_processed_later(found.db, "telnyx", event_id)
+
+    found.desk.later(note)
+    found.background.start(pick_up_without_database(found, call, business))
+
+
 async def _note(found: Services, event_type: str, event_id: str, payload: dict[str, Any]) -> None:
     if event_type == "call.answered":
         status = "answered"
     else:
         cause = payload.get("hangup_cause")
         status = "completed" if cause == "normal_clearing" else "missed" if cause in _MISSED else "failed"
+    call_id, sender, to = (payload.get(name) for name in ("call_control_id", "from", "to"))
+    incoming = payload.get("direction", "incoming") == "incoming" and isinstance(to, str)
+    business = await tenants.by_number(found.db, str(to)) if incoming else None
     async with found.db.transaction() as connection:
-        if await claim(connection, "telnyx", event_id, event_type):
-            await note_status(connection, str(payload.get("call_control_id")), status)
-            await mark_processed(connection, "telnyx", event_id)
+        if not await claim(connection, "telnyx", event_id, event_type):
+            return
+        is_known = await note_status(connection, str(call_id), status)
+        if not is_known and business is not None and not on("hangup-first-lost"):
+            # Events come in any order: the one that it rings is still on its way.
+            await note_new(connection, business, str(call_id), str(sender or ""), str(to), status)
+        await mark_processed(connection, "telnyx", event_id)
