@@ -100,7 +100,7 @@ def _restored(source: str, there: str, scratch: str, clock: Callable[[], float])
         raise RestoreError("; ".join(wrong))
     seconds = clock() - began
     after = _counts(source)
-    back = _counts(_in(there, scratch))
+    back = _counts(in_database(there, scratch))
     for table in before.keys() & after.keys():
         low, high = sorted((before[table], after[table]))
         if not low <= back.get(table, -1) <= high:
@@ -122,7 +122,8 @@ def _counts(url: str) -> dict[str, int]:
         return counted
 
 
-def _in(url: str, database: str) -> str:
+def in_database(url: str, database: str) -> str:
+    """The same server and role, another database."""
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(url, dbname=database)

@@ -124,6 +124,6 @@ def test_what_is_no_segment_is_told(tmp_path: Path) -> None:
 def test_a_server_that_refuses_is_told(database: Sandbox, tmp_path: Path) -> None:
     """A role that may not replicate: the backup fails in the server's words, and quotes no password."""
     url = database.env["SANDBOX_DATABASE_URL"]
-    with pytest.raises(BackupRefused, match="the backup failed: .*permission denied") as refused:
+    with pytest.raises(BackupRefused, match=r"the backup failed: .*permission denied") as refused:
         Taking(url, tmp_path / "base", tmp_path).finish()
     assert url.split(":")[2].split("@")[0] not in str(refused.value)
