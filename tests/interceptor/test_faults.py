@@ -454,6 +454,116 @@ def test_dns_failure(proxy: Proxy) -> None:
     assert failure(talk) is ConnectionResetError
 
 
+@wire("quota")
+def test_quota_used_up_and_filled_again(proxy: Proxy) -> None:
+    """So many in a window for each caller, then 429 with what is left of it, then so many again."""
+    proxy.put({"fault": "quota", "most": 2, "window": 0.6, "per": "X-Key"})
+
+    def call(key: bytes) -> bytes:
+        return ask(sock, b"GET / HTTP/1.1\r\nHost: api.test\r\nX-Key: %s\r\n\r\n" % key)
+
+    with proxy.connect() as sock:
+        begin = time.perf_counter()
+        assert [call(b"a")[9:12] for _ in range(3)] == [b"200", b"200", b"429"]
+        refused = call(b"a")
+        assert b"retry-after: 1\r\n" in refused
+        assert call(b"b") == ANSWER
+        while call(b"a")[9:12] == b"429":
+            assert time.perf_counter() - begin <= 0.6 + SLACK
+            time.sleep(0.005)
+        assert time.perf_counter() - begin >= 0.599
+        assert [call(b"a")[9:12] for _ in range(2)] == [b"200", b"429"]
+    assert len(proxy.upstream.requests) == 5
+
+
+@wire("endpoint-disabled")
+def test_an_endpoint_is_disabled(proxy: Proxy) -> None:
+    """After so many failures in a row, a success between them counting anew; on again when the fault is over."""
+    answers = [b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status for status in (500, 200, 500, 404)]
+    proxy.upstream.say = lambda _: answers.pop(0) if answers else ANSWER
+    proxy.put({"fault": "endpoint-disabled", "after": 2})
+    with proxy.connect() as sock:
+        assert [ask(sock)[9:12] for _ in range(6)] == [b"500", b"200", b"500", b"404", b"503", b"503"]
+        assert len(proxy.upstream.requests) == 4
+        assert any("disabled after 2 failures" in str(line) for line in proxy.lines())
+        proxy.call(lambda: proxy.core.board.end())
+        assert ask(sock) == ANSWER
+
+
+def test_an_answer_that_says_nothing(proxy: Proxy) -> None:
+    """200 and no byte of a body."""
+    proxy.put({"fault": "status", "status": 200})
+    with proxy.connect() as sock:
+        answer = ask(sock)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 0\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def shares(proxy: Proxy, seconds: float, step: float) -> list[float]:
+    """The share of answers with 500 in each step of time."""
+    got: list[list[bool]] = [[] for _ in range(round(seconds / step))]
+    begin = time.perf_counter()
+    with proxy.connect() as sock:
+        while (at := time.perf_counter() - begin) < seconds:
+            got[min(int(at / step), len(got) - 1)].append(ask(sock)[9:12] == b"500")
+            time.sleep(0.001)
+    return [sum(one) / max(1, len(one)) for one in got]
+
+
+@pytest.mark.parametrize(
+    ("course", "bounds"),
+    [
+        ({"kind": "grow", "over": 0.9}, [(0.0, 0.35), (0.3, 0.7), (0.65, 1.0)]),
+        ({"kind": "recover", "over": 0.9}, [(0.65, 1.0), (0.3, 0.7), (0.0, 0.35)]),
+        ({"kind": "flap", "period": 0.6, "duty": 0.5}, [(0.85, 1.0), (0.0, 0.15), (0.85, 1.0)]),
+    ],
+)
+def test_courses_on_the_wire(proxy: Proxy, course: dict[str, Any], bounds: list[tuple[float, float]]) -> None:
+    """A brown-out that grows, a slow recovery, flapping: the share of failures in thirds of 0.9 s."""
+    proxy.put({"fault": "status", "status": 500, "course": course}, seed=3)
+    got = shares(proxy, 0.9, 0.3)
+    assert all(least <= share <= most for share, (least, most) in zip(got, bounds, strict=True)), got
+
+
+def test_a_partial_outage(proxy: Proxy) -> None:
+    """One tenant by its body, one region by its header; the others feel nothing, and a quota is used up for good."""
+    proxy.put(
+        {"fault": "status", "status": 503, "match": {"body": {"tenant": "t_1"}}},
+        {"fault": "status", "status": 504, "match": {"header": {"X-Region": "eu-*"}}},
+        {"fault": "status", "status": 429, "match": {"path": "/metered", "after": 2}},
+    )
+    form = b"POST %s HTTP/1.1\r\nHost: api.test\r\nX-Region: %s\r\nContent-Length: %d\r\n\r\n%s"
+
+    def post(path: bytes, region: bytes, body: bytes) -> bytes:
+        return ask(sock, form % (path, region, len(body), body))[9:12]
+
+    with proxy.connect() as sock:
+        assert post(b"/", b"us-east", b'{"tenant": "t_1"}') == b"503"
+        assert post(b"/", b"us-east", b'{"tenant": "t_2"}') == b"200"
+        assert post(b"/", b"eu-west", b'{"tenant": "t_2"}') == b"504"
+        assert [post(b"/metered", b"us-east", b"{}") for _ in range(4)] == [b"200", b"200", b"429", b"429"]
+
+
+def test_a_stale_event_is_refused_by_the_receiver(proxy: Proxy) -> None:
+    """Delivered after its window, with the signature of then: what Stripe's SDK says of it, and of one in time."""
+    import stripe
+
+    secret, payload = "whsec_of_the_tests", b'{"id": "evt_1", "object": "event"}'
+    stamp = int(time.time())
+    signature = f"t={stamp},v1={stripe.WebhookSignature._compute_signature(f'{stamp}.{payload.decode()}', secret)}"
+    head = b"POST /hook HTTP/1.1\r\nHost: api.test\r\nStripe-Signature: %s\r\nContent-Length: %d\r\n\r\n"
+    proxy.put({"fault": "late", "seconds": 1.1})
+    with proxy.connect() as sock:
+        ask(sock, head % (signature.encode(), len(payload)) + payload)
+    deliveries(proxy, 1)
+    sent = next(ln[18:].decode() for ln in proxy.upstream.requests[0].split(b"\r\n") if ln.startswith(b"Stripe-Sig"))
+    assert proxy.upstream.requests[0].endswith(payload)
+    assert stripe.Webhook.construct_event(payload, sent, secret, tolerance=300)["id"] == "evt_1"  # type: ignore[no-untyped-call]
+    with pytest.raises(stripe.SignatureVerificationError, match="outside the tolerance zone"):
+        stripe.Webhook.construct_event(payload, sent, secret, tolerance=1)  # type: ignore[no-untyped-call]
+
+
 EVENT = b"POST /hook HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n%d;\r\n0\r\n\r\n"
 
 

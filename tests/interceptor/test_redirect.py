@@ -89,6 +89,28 @@ def test_verification_stays_what_it_was(proxy: Proxy, controller: Controller, tm
 
 
 @node
+def test_a_name_that_does_not_resolve(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
+    """ENOTFOUND, as Node says it, for fetch and https, and well again in the same process when the fault is over."""
+    fault = controller.put("dns-failure", match={"host": "api.test"})
+    script = """
+    const url = 'https://api.test/';
+    const ask = () => fetch(url).then((a) => a.status, (e) => e.cause.code);
+    const get = () => new Promise((f) => require('https').get(url, (a) => f(a.statusCode)).on('error', (e) => f(e.message)));
+    (async () => {
+      console.log(await ask(), await get());
+      process.stdin.once('data', async () => { console.log(await ask()); process.exit(); });
+    })();
+    """
+    env = led(controller, tmp_path, "preload")
+    with subprocess.Popen(["node", "-e", script], env=env, stdin=-1, stdout=-1, text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ENOTFOUND getaddrinfo ENOTFOUND api.test\n"
+        fault.end()
+        proxy.settle()
+        assert run.communicate("on\n", timeout=30)[0] == "200\n"
+
+
+@node
 def test_node_cannot_reach_anybody_else(controller: Controller, tmp_path: Path) -> None:
     """A host that the interceptor does not stand for is refused, by name."""
     script = "fetch('https://example.com/').catch(e => console.log(e.cause.message))"

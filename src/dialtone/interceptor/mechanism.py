@@ -184,6 +184,10 @@ class Mechanism:
         """What happens to the host's own listener: `refuse` (closed) or `blackhole` (accepts nobody)."""
         return None
 
+    def unresolved(self) -> bool:
+        """Whether the host's name does not resolve, for applications that look it up through us (the preload)."""
+        return False
+
 
 _MECHANISMS: dict[str, type[Mechanism]] = {}
 M = TypeVar("M", bound=type[Mechanism])

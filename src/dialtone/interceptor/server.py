@@ -17,6 +17,8 @@ from dialtone.interceptor.settings import BadSettingsError, Settings
 from dialtone.interceptor.tcp import TcpInbound
 from dialtone.interceptor.tls import Authority
 
+UNRESOLVED = "unresolved"
+"""File of the folder: a name a line."""
 TOKEN_VARIABLE = "DIALTONE_INTERCEPTOR_TOKEN"  # noqa: S105 - the variable's name
 
 
@@ -43,6 +45,7 @@ class Interceptor:
         """By host; the shared ones as `*`, `*1`, …"""
         self.control_url = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unresolved: list[str] | None = None
 
     async def start(self) -> None:
         """Open everything. Raises BadSettingsError when an address cannot be had; nothing stays open then."""
@@ -67,6 +70,7 @@ class Interceptor:
             raise
         if self.settings.folder is not None:
             self._write(self.settings.folder)
+            self._write_unresolved(0)
 
     async def _control(self) -> None:
         from dialtone.interceptor.control import Control
@@ -105,6 +109,20 @@ class Interceptor:
         fresh.write_text(json.dumps(self.state(), indent=1) + "\n")
         fresh.replace(folder / "state.json")
 
+    def _write_unresolved(self, now: float) -> None:
+        """Names that do not resolve at the moment, for the preload, which looks before each connection."""
+        names = sorted(
+            fault.spec.match.host.lower()
+            for fault in self.core.board.early
+            if fault.spec.mechanism.unresolved() and fault.spec.match.host and fault.begins <= now < fault.ends
+        )
+        if self.settings.folder is None or names == self._unresolved:
+            return
+        self._unresolved = names
+        fresh = self.settings.folder / f"{UNRESOLVED}.new"
+        fresh.write_text("".join(f"{name}\n" for name in names))
+        fresh.replace(self.settings.folder / UNRESOLVED)
+
     def _changed(self) -> None:
         """Faults came or went: listeners that are meant are closed, or opened again."""
         wanted: dict[str, str] = {}
@@ -113,6 +131,7 @@ class Interceptor:
             mode, host = fault.spec.mechanism.listener(), fault.spec.match.host
             if mode and host and fault.begins <= now < fault.ends:
                 wanted[host.lower()] = mode
+        self._write_unresolved(now)
         for name, listener in self.listeners.items():
             if listener.mode != wanted.get(name, ""):
                 task = asyncio.get_running_loop().create_task(listener.turn(wanted.get(name, "")))

@@ -1,4 +1,4 @@
-"""A name that does not resolve, as the client behind a proxy sees it."""
+"""A name that does not resolve, as each client sees it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from dialtone.interceptor.mechanism import Act, Mechanism, Refused, mechanism
 @mechanism("dns-failure")
 @dataclass(frozen=True, slots=True)
 class DnsFailure(Mechanism):
-    """Answers CONNECT with 502 and the words of a resolver; a client that found its own address sees a reset."""
+    """By a proxy 502 with a resolver's words, by the preload ENOTFOUND; who has found an address is reset."""
+
+    def unresolved(self) -> bool:
+        """The preload asks before it connects."""
+        return True
 
     async def connect(self, act: Act) -> None:
         """Before the tunnel stands."""

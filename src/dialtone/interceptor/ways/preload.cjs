@@ -5,10 +5,22 @@
 'use strict';
 const net = require('node:net');
 const dgram = require('node:dgram');
+const fs = require('node:fs');
 
 const table = JSON.parse(process.env.DIALTONE_REDIRECT || '{}');
 const loopback = /^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::)$/;
 const connect = net.Socket.prototype.connect;
+
+// Names that do not resolve at the moment: the interceptor writes them while a fault says so.
+function unresolved(host) {
+  try {
+    const names = fs.readFileSync(process.env.DIALTONE_UNRESOLVED, 'utf8').split('\n');
+    const name = host.toLowerCase().replace(/\.$/, '');
+    return names.includes(name) || names.includes('*.' + name.slice(name.indexOf('.') + 1));
+  } catch {
+    return false;
+  }
+}
 
 function place(host) {
   const name = host.toLowerCase().replace(/\.$/, '');
@@ -26,6 +38,12 @@ net.Socket.prototype.connect = function (...args) {
   if (options.path || options.fd !== undefined) return connect.apply(this, args);
   const host = options.host || 'localhost';
   const found = place(host);
+  if (found && unresolved(host)) {
+    const error = new Error(`getaddrinfo ENOTFOUND ${host}`);
+    Object.assign(error, { errno: -3008, code: 'ENOTFOUND', syscall: 'getaddrinfo', hostname: host });
+    process.nextTick(() => this.destroy(error));
+    return this;
+  }
   if (found) {
     const [address, port] = found;
     // A copy: TLS looks at the original for the name that it verifies.
