@@ -95,7 +95,8 @@ def test_a_name_that_does_not_resolve(proxy: Proxy, controller: Controller, tmp_
     script = """
     const url = 'https://api.test/';
     const ask = () => fetch(url).then((a) => a.status, (e) => e.cause.code);
-    const get = () => new Promise((f) => require('https').get(url, (a) => f(a.statusCode)).on('error', (e) => f(e.message)));
+    const https = require('https');
+    const get = () => new Promise((f) => https.get(url, (a) => f(a.statusCode)).on('error', (e) => f(e.message)));
     (async () => {
       console.log(await ask(), await get());
       process.stdin.once('data', async () => { console.log(await ask()); process.exit(); });
