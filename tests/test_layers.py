@@ -30,7 +30,7 @@ LAYERS: list[list[str]] = [
     ["signing"],
     ["target", "budget"],
     ["objective"],
-    ["evidence", "comparison", "redact", "template", "scan"],
+    ["evidence", "comparison", "redact", "template", "scan", "extension"],
     ["verdict"],
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}

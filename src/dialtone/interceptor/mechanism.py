@@ -24,6 +24,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from dialtone import extension
+
 if TYPE_CHECKING:
     from dialtone.interceptor.board import Fault
     from dialtone.interceptor.heads import RequestHead
@@ -209,12 +211,16 @@ def mechanism(name: str) -> Callable[[M], M]:
 
 
 def mechanisms() -> dict[str, type[Mechanism]]:
-    """All of them by name; the modules in `faults/` are imported on first use."""
+    """All of them by name; the modules in `faults/`, and those of other packages, are imported on first use."""
     if not _MECHANISMS:
         from dialtone.interceptor import faults
 
         for module in pkgutil.iter_modules(faults.__path__):
             importlib.import_module(f"{faults.__name__}.{module.name}")
+        for name, point in extension.brought("faults", _MECHANISMS).items():
+            extension.load(point)
+            if name not in _MECHANISMS:
+                raise extension.ExtensionError(f"{point.value} registers no mechanism {name!r}; see docs/extend.md")
     return _MECHANISMS
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from dialtone import extension
 
 NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "stripe": ("stripe_secret_key", "stripe_probe_key"),
@@ -38,6 +41,13 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
 
 _PUBLIC = {"google_client_id"}
 _KEYS = {"ports", "secrets", "defects_file", "app_url", "webhooks"}
+
+
+@functools.cache
+def needed_secrets() -> Mapping[str, tuple[str, ...]]:
+    """`NEEDED_SECRETS`, and those of the stand-ins that installed packages bring."""
+    points = extension.brought("standins", NEEDED_SECRETS)
+    return {**NEEDED_SECRETS, **{name: tuple(extension.load(p, "NEEDS", "build").NEEDS) for name, p in points.items()}}
 
 
 class ConfigError(ValueError):
@@ -94,7 +104,7 @@ def from_json(told: object) -> Config:
         raise ConfigError("ports.google and ports.google_oauth need each other")
     secrets = _texts(told, "secrets")
     for name in ports:
-        for secret in NEEDED_SECRETS[name]:
+        for secret in needed_secrets()[name]:
             if not secrets.get(secret, "").strip():
                 raise ConfigError(f"secrets.{secret}: missing or empty, needed by the listener {name}")
     webhooks = _texts(told, "webhooks")
@@ -109,8 +119,8 @@ def _ports(told: dict[str, object]) -> dict[str, int]:
     if not isinstance(ports, dict):
         raise ConfigError("ports: must be an object")
     for name, port in ports.items():
-        if name not in NEEDED_SECRETS:
-            raise ConfigError(f"ports.{name}: no such listener; there are {', '.join(NEEDED_SECRETS)}")
+        if name not in needed_secrets():
+            raise ConfigError(f"ports.{name}: no such listener; there are {', '.join(needed_secrets())}")
         if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
             raise ConfigError(f"ports.{name}: must be a port number")
     return ports

@@ -1,6 +1,7 @@
 """Which stand-ins a configuration asks for.
 
-A new provider is its own file, a line in `_BUILDERS` and its secrets in `config.NEEDED_SECRETS`. Stand-ins are
+A new provider is its own file, a line in `_BUILDERS` and its secrets in `config.NEEDED_SECRETS`; in another package it
+is an entry point of the group `dialtone.standins` with `NEEDS`, its secrets, and `build`. Stand-ins are
 imported when they are asked for: one of them alone (Redis) costs more to import than all others together.
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dialtone.standins.config import Config
+from dialtone import extension
+from dialtone.standins.config import NEEDED_SECRETS, Config
 from dialtone.standins.defects import Switches
 from dialtone.standins.standin import StandIn
 from dialtone.standins.state import Clock
@@ -19,10 +21,15 @@ Builder = Callable[[Config, Switches, Clock], list[StandIn]]
 def stand_ins(config: Config, switches: Switches, clock: Clock) -> dict[str, StandIn]:
     """A stand-in for every HTTP listener of the configuration except the journal's own, by name."""
     made: dict[str, StandIn] = {}
-    for name, build in _BUILDERS.items():
+    for name, build in _builders().items():
         if name in config.ports:
             made.update({standin.name: standin for standin in build(config, switches, clock)})
     return made
+
+
+def _builders() -> dict[str, Builder]:
+    points = extension.brought("standins", NEEDED_SECRETS)
+    return {**_BUILDERS, **{name: extension.load(point, "NEEDS", "build").build for name, point in points.items()}}
 
 
 def _stripe(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
