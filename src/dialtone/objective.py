@@ -28,6 +28,7 @@ from dialtone.evidence import (
     lower_bound,
     quantile,
     samples_to_exclude,
+    tail,
     upper_bound,
 )
 from dialtone.verdict import Finding, Kind, Levels, Severity, Verdict
@@ -135,6 +136,16 @@ class Objective:
             verdict = Verdict.DEGRADED if target is not None and value is not None and value > target else Verdict.OK
         missing = _missing(slower[alert], n, share) if verdict is Verdict.UNKNOWN else 0
         return self._finding(verdict, value, n, said, evidence, missing)
+
+    def nats(self, bad: int, samples: int, q: float | None = None) -> float:
+        """How unlikely it is that a service at its target has so many bad samples or more: minus the logarithm.
+
+        Without a target, and of a quantile, at its alert level. Exact for independent samples, at most 35.
+        """
+        target, alert, _ = self._shares()
+        null = 1 - (q or self.quantile or 0.95) if self.quantile or q else (target or alert or 0.05)
+        chance = 1.0 - tail(bad - 1, samples, null) if bad > 0 else 1.0
+        return -math.log(max(chance, 1e-15))
 
     def measured(self, values: Sequence[float]) -> dict[str, Any]:
         """What a history keeps of samples: how many are past the alert level, and times as whole nanoseconds."""

@@ -40,7 +40,7 @@ _QUOTED = re.compile(
     r"|[`´‘“«](?:[^`´’”»\n])*(?:[`´’”»]|$)",
     re.MULTILINE,
 )
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+")  # begins at a word only: a long one costs its length
 _DIGITS = re.compile(r"\+?\d[\d ().-]{5,}\d")
 
 

@@ -125,6 +125,10 @@ MIGRATIONS: list[list[str]] = [
         # By which objective a check judges: windows are held against its levels.
         "ALTER TABLE dialtone_series ADD COLUMN objective TEXT",
     ],
+    [
+        # When a channel may be used next, by whichever program: some take one message a second.
+        "CREATE TABLE dialtone_pace (channel TEXT PRIMARY KEY, free BIGINT NOT NULL)",
+    ],
 ]
 
 NEWEST = len(MIGRATIONS)

@@ -81,10 +81,23 @@ class AfterRun:
             deliver(store, wary=True)
             store.close()
         else:
-            self._with_store(deliver)
+            self._with_store(lambda store: self._deliver(store, deliver))
         handover.close()
         self._told += [*handover.words(), *lines]
         return bool(lines)
+
+    def _deliver(self, store: Store, deliver: Callable[..., None]) -> None:
+        """Deliver; where the store can be read and no more, from a copy in memory."""
+        try:
+            deliver(store)
+        except StoreError as trouble:
+            from dialtone.incidents.outbox import Outbox
+
+            copy = Store.open(Path(":memory:"))
+            waiting = Outbox(copy.engine).copied(Outbox(store.engine))
+            self._told.append(f"{trouble}: {waiting} message(s) leave without it, and may leave again")
+            deliver(copy, wary=True)
+            copy.close()
 
     def _with_store(self, work: Callable[[Store], None]) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dialtone.incidents.lifecycle import Incident, Sign, Transition
+from dialtone.incidents.lifecycle import OWN, Incident, Sign, Transition
 from dialtone.incidents.message import Line, Message, subject
 from dialtone.incidents.routing import Plan
 from dialtone.incidents.section import Runbook
@@ -48,7 +48,7 @@ class Composer:
             likely=self._likely(incident, signs),
             broken=_broken(section.title, section.about, incident),
             section=section.anchor,
-            first_step=section.first_step,
+            first_step=_first_step(incident) or section.first_step,
             links=tuple(links),
             names=plan.names if step.told not in ("resolved", "acknowledged") else (),
             mails=tuple(p.email for p in plan.people if p.email),
@@ -73,7 +73,17 @@ def _word(sign: Sign) -> str:
 def _broken(title: str, about: str, incident: Incident) -> str:
     if incident.about_unknown:
         return f"nothing is known of {len(incident.members)} check(s): they may hide an outage"
+    if incident.about_channel:
+        return f"alerts do not arrive by {incident.about_channel}: other channels carry them"
+    if incident.cause.startswith(OWN):
+        return f"nobody has looked at {incident.target}: an outage in that time was not seen"
     return ": ".join(text for text in (title, about) if text) or subject(incident.cause)
+
+
+def _first_step(incident: Incident) -> str:
+    if incident.about_channel:
+        return f"Mend it; `dialtone channels test {incident.about_channel}` proves it and ends this incident"
+    return "See why the scheduler or its machine stood still" if incident.cause.startswith(OWN) else ""
 
 
 def _measured(sign: Sign) -> str:

@@ -132,14 +132,39 @@ class Desk:
                     self.records.forget(child)
         return list(near.values())
 
+    def own(
+        self, target: str, cause: str, trouble: str, severity: Severity, at: float, *, within: bool = False
+    ) -> list[Transition]:
+        """Trouble of the alerting itself, in words; empty when there is none. Known, not sampled: once is enough."""
+        if within:
+            self.engine.alone()
+            return self._own(target, cause, trouble, severity, at)
+        with self._alone():
+            return self._own(target, cause, trouble, severity, at)
+
+    def _own(self, target: str, cause: str, trouble: str, severity: Severity, at: float) -> list[Transition]:
+        near = {i.id: i for i in self.records.near(target, at - self._rules.reopen_within)}
+        found = self._by_cause(cause, near, at)
+        if not trouble and (found is None or not found.live):
+            return []
+        incident = found or lifecycle.begin(identity(target, cause, at), target, cause, at, severity)
+        verdict = Verdict.BREACH if trouble else Verdict.OK
+        sign = Sign(cause, at, verdict, severity=severity, reason=trouble or "in order again")
+        rules = self.router.rules(lifecycle.CERTAIN, severity, "", target)
+        return self._keep(lifecycle.observe(incident, [sign], at, rules), at)
+
     def tick(self, at: float) -> list[Transition]:
         """Let time do what it does: deadlines, reminders, ends of acknowledgements and silences."""
         told: list[Transition] = []
         with self._alone():
-            silences = self.records.silences(at)
+            known = self.records.all_silences()
+            silences = [s for s in known if at < s.until]
             for incident in self.records.due(at):
                 silent = self._silent(incident, at, silences) is not None
-                moved = lifecycle.tick(incident, at, self._rules_for(incident), silent=silent)
+                over = [s for s in known if s not in silences and s.covers(incident.target, incident.cause, s.begun)]
+                moved = lifecycle.tick(
+                    incident, at, self._rules_for(incident), silent=silent, ended=over[0].words if over else ""
+                )
                 told += self._keep(moved, at, silences)
         return told
 
@@ -231,6 +256,8 @@ class Desk:
         )
         if plan is None:
             return incident
+        if incident.about_channel:
+            plan = self.router.around(plan, incident.about_channel)
         channels: Iterable[str] = plan.channels if step.told in CALLS or adopted else informed
         message = self._composer.compose(incident, step, plan)
         self.outbox.add(message, channels, plan, at)

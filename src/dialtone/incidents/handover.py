@@ -15,14 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dialtone.history import Store, StoreError
+from dialtone.history import HOLDS, Store, StoreError
 from dialtone.incidents.channels import build, lacks
 from dialtone.incidents.channels.sending import NotSent, Sender
 from dialtone.incidents.compose import Composer
 from dialtone.incidents.desk import Desk
-from dialtone.incidents.grouping import Dependencies
+from dialtone.incidents.grouping import Dependencies, matches
 from dialtone.incidents.lifecycle import Rules, Sign, State, evidence_needed
 from dialtone.incidents.outbox import Outbox, Postman, Row
+from dialtone.incidents.overlap import windowed
+from dialtone.incidents.rounds import REMEMBERED, ROUNDS, new_deployment, unseen, usual_gap
 from dialtone.incidents.routing import Router, RoutesError, duration
 from dialtone.incidents.section import Runbook
 from dialtone.incidents.silence import lapsed
@@ -56,6 +58,8 @@ class Handover:
         self.senders: dict[str, Sender] = {n: build(n, c, environ) for n, c in armed.items()}
         self._words: list[str] = []
         self._looked: tuple[str, float] | None = None
+        self._gap: float | None = None
+        self._deployed: str | None = None
 
     @classmethod
     def open(cls, config: Path, target: Target, environ: Mapping[str, str] = os.environ) -> Handover | None:
@@ -71,9 +75,14 @@ class Handover:
             raise RoutesError(f"no channel is armed, so nobody hears of an incident on {target.name} ({lack})")
         return made
 
-    def desk(self, store: Store, checks: Sequence[Mapping[str, Any]] = (), every: float = 900.0,
+    def desk(self, store: Store, checks: Sequence[Mapping[str, Any]] = (), every: float | None = None,
              diagnosis: Mapping[str, Any] | None = None) -> Desk:  # fmt: skip
-        """The desk on an open store, for a round of these checks."""
+        """The desk on an open store, for a round of these checks. `every` is what was planned, as the profile says it
+        where nothing does; deadlines are held against how far apart rounds really were."""
+        schedule = self._target.profile.schedule
+        every = every or (self._looked[1] if self._looked else None) or (schedule.every if schedule else HOLDS)
+        if self._gap is None:
+            self._gap = usual_gap(store.runs(self._target.name, time.time() - REMEMBERED))
         declared = {str(c["id"]): list(c["depends"]) for c in checks if c.get("depends")}
         needed = evidence_needed(
             max(1, sum(bool(c["armed"]) for c in checks)), every, self._target.profile.history.false_pages
@@ -88,7 +97,7 @@ class Handover:
                 _links(self._target, self._environ),
                 _said(diagnosis),
             ),
-            gap=None if self._environ.get(RESIDENT) else every,
+            gap=None if self._environ.get(RESIDENT) else max(every, self._gap or 0.0),
         )
 
     def recall(self, store: Store, at: float) -> None:
@@ -115,11 +124,16 @@ class Handover:
         """Move incidents by what the run said; within the transaction that stores it."""
         desk = self.desk(store, checks, run.every, diagnosis)
         before = desk.records.beat(run.target, at, run.every)
-        if before and at - before[0] > 3 * before[1]:
-            gap = duration(at - before[0])
-            self._words.append(f"nothing looked at {run.target} for {gap}: every {duration(before[1])} was planned")
+        missed = unseen(before, at, self._gap)
+        self._words += [f"nothing looked at {run.target} {missed}"] if missed else []
+        trouble = f"nothing looked {missed}" if missed else ""
+        desk.own(run.target, ROUNDS, trouble, Severity.P2, at, within=True)
+        if before:
+            ended = [s for s in desk.records.all_silences() if before[0] <= s.until < at]
+            self._words += [s.words for s in ended if matches(run.target, [s.target])]
+        self._deployed = new_deployment(store, run)
         self._looked = run.token, run.every
-        signs = [sign_of(check, at) for check in checks if check["armed"] and not check["experiment"]]
+        signs = [sign_of(check, at, run.every) for check in checks if check["armed"] and not check["experiment"]]
         desk.absorb(f"{run.token} {run.place}".strip(), run.target, signs, at, within=True)
         if deaf := self.router.silent(run.target, self.senders):
             lack = "; ".join(f"{name}: {what}" for name, what in self.lacking.items())
@@ -127,7 +141,7 @@ class Handover:
         look = desk.gap
         late = [s for s in Severity if look and self.router.too_slow(s, "", run.target, look)]
         if late:
-            every = duration(run.every)
+            every = duration(look or run.every)
             self._words.append(
                 f"{', '.join(late)}: answers are due sooner than the next look ({every}): all are told at once"
             )
@@ -139,7 +153,13 @@ class Handover:
         desk = self.desk(store)
         self._hear(desk, clock())
         desk.tick(clock())
-        arrived = self.postman(desk.outbox, clock, wary=wary).drain(patience)
+        postman = self.postman(desk.outbox, clock, wary=wary)
+        arrived = postman.drain(patience)
+        steps = [desk.own(self._target.name, f"channel: {name}", postman.down.get(name, ""), Severity.P1, clock())
+                 for name in sorted({*postman.down, *postman.up})]  # fmt: skip
+        if any(steps):
+            arrived += postman.drain(patience)
+        self._tell_deployment(clock())
         self._words += lapsed(self.alerting.maintenance, clock())
         self._alive(clock())
         return arrived
@@ -158,6 +178,18 @@ class Handover:
                 check_in(f"dialtone-{self._target.name}", "ok", ident, every, at=at)
             except NotSent as trouble:
                 self._words.append(f"{name} was not told that the watch is alive: {trouble.reason}")
+
+    def _tell_deployment(self, at: float) -> None:
+        """A change event where a channel has such: what was deployed stands beside the incidents, and wakes nobody."""
+        deployed, self._deployed = self._deployed, None
+        for name, sender in self.senders.items() if deployed else ():
+            change = getattr(sender, "change", None)
+            if change is None:
+                continue
+            try:
+                change(f"{self._target.name}: deployed {deployed}", at, {"deployment": deployed})
+            except NotSent as trouble:
+                self._words.append(f"{name} was not told of the deployment: {trouble.reason}")
 
     def postman(self, outbox: Outbox, clock: Callable[[], float] = time.time, *, wary: bool = False) -> Postman:
         """Who carries the messages."""
@@ -186,9 +218,11 @@ class Handover:
         return list(dict.fromkeys(self._words))
 
 
-def sign_of(check: Mapping[str, Any], at: float) -> Sign:
-    """An entry of `verdicts.json` as a sign."""
-    kind = check["kind"]
+def sign_of(check: Mapping[str, Any], at: float, every: float = HOLDS) -> Sign:
+    """An entry of `verdicts.json` as a sign, from rounds `every` so many seconds."""
+    kind, samples = check["kind"], int(check["samples"])
+    seen = check.get("window")
+    nats = windowed(seen["nats"], samples, seen["seconds"], every) if seen else None
     return Sign(
         str(check["id"]),
         at,
@@ -196,13 +230,15 @@ def sign_of(check: Mapping[str, Any], at: float) -> Sign:
         Kind(kind) if kind else None,
         Severity(check["severity"]),
         str(check["reason"]),
-        int(check["samples"]),
+        samples,
         check["value"],
         check["unit"],
         dict(check["levels"]),
         str(check["runbook"]),
         str(check["at"] or ""),
         check.get("explained"),
+        nats,
+        float(seen["seconds"]) if seen else 0.0,
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dialtone.evidence import CONFIDENCE
+from dialtone.incidents.overlap import added, joined
 from dialtone.verdict import Kind, Severity, Verdict
 
 
@@ -51,15 +52,22 @@ CALLS = frozenset(
 
 UNKNOWN = "unknown: "
 """How the cause of an incident begins that is about not knowing."""
+OWN = ("channel: ", "watch: ")
+"""How those begin that are about the alerting itself: a channel, after its name, and the rounds."""
 
 _ONE_LOOK = -math.log(1 - CONFIDENCE)
 _PAST_CRITICAL = 1.5 * _ONE_LOOK  # with the critical level excluded, the alert level is by far
 TURNS_WINDOW = 3600.0
+SET_BACK = 600.0
+"""A sign so much older than what is known is no late one: the clock was set back. Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What one round said of one check."""
+    """What one round said of one check.
+
+    `nats`, `window` and `since` are given where rounds look at the same events again and again: see `overlap.py`.
+    """
 
     check: str
     at: float
@@ -74,6 +82,9 @@ class Sign:
     runbook: str = ""
     place: str = ""
     explained: str | None = None
+    nats: float | None = None
+    window: float = 0.0
+    since: float | None = None
 
     @property
     def good(self) -> bool:
@@ -85,6 +96,8 @@ class Sign:
         """Evidence against a good target in nats: minus the logarithm of the chance that one gives this verdict."""
         if not self.verdict.is_bad:
             return 0.0
+        if self.nats is not None:
+            return self.nats
         return _PAST_CRITICAL if self.verdict is Verdict.CRITICAL and self.samples > 1 else _ONE_LOOK
 
 
@@ -106,6 +119,10 @@ class Rules:
     def __post_init__(self) -> None:
         if min(self.ack_within, self.ack_lasts, self.reopen_within) <= 0 or (self.resend_every or 1) <= 0:
             raise ValueError("times of an incident are more than nothing")
+
+
+CERTAIN = Rules(needed=0.0, calm_needed=_ONE_LOOK)
+"""What is no sample but known, as trouble of the alerting itself is: once is enough, for the end as well."""
 
 
 def evidence_needed(checks: int, every: float, false_pages: float) -> float:
@@ -154,6 +171,11 @@ class Incident:
         """It is about not knowing, not about something bad."""
         return self.cause.startswith(UNKNOWN)
 
+    @property
+    def about_channel(self) -> str | None:
+        """The channel that it is about; None for everything else."""
+        return self.cause.removeprefix(OWN[0]) if self.cause.startswith(OWN[0]) else None
+
     def over_for(self, sign: Sign) -> bool:
         """The sign says that its check is no part of this incident any more."""
         return sign.verdict is not Verdict.UNKNOWN if self.about_unknown else sign.good
@@ -196,25 +218,49 @@ def begin(id: str, target: str, cause: str, at: float, severity: Severity) -> In
 
 def observe(incident: Incident, signs: Iterable[Sign], at: float, rules: Rules) -> Moved:
     """What one round says of the checks of an incident. Signs older than what is known of their check are nothing."""
-    news = [s for s in signs if s.check not in incident.members or s.at > incident.members[s.check].at]
+    if at < incident.seen - SET_BACK:
+        incident = _set_back(incident, incident.seen - at)
+    known = incident.members
+    news = [joined(known.get(s.check), s) for s in signs if s.check not in known or s.at > known[s.check].at]
     bad = [s for s in news if not incident.over_for(s) and (s.verdict.is_bad or incident.about_unknown)]
     good = [s for s in news if incident.over_for(s) and s.check in incident.members]
     if not bad and not good:
         return incident, ()
     members = {**incident.members, **{s.check: s for s in (*good, *bad)}}
     was_calm = incident.calm > 0
+    weight = incident.weight + sum(added(known.get(s.check), s) for s in bad)
     incident = replace(incident, members=members, seen=max(at, incident.seen))
     if bad:
-        return _worsened(incident, bad, at, rules, was_calm)
+        return _worsened(replace(incident, weight=weight), bad, at, rules, was_calm)
     return _calmer(incident, at, rules)
 
 
+def _set_back(incident: Incident, by: float) -> Incident:
+    """The clock was set back: what had so many seconds left has them still."""
+
+    def moved(at: float | None) -> float | None:
+        return None if at is None else at - by
+
+    return replace(
+        incident,
+        seen=incident.seen - by,
+        due=moved(incident.due),
+        resend=moved(incident.resend),
+        ack_until=moved(incident.ack_until),
+        calm_since=moved(incident.calm_since),
+        turns=tuple(t - by for t in incident.turns),
+        members={
+            check: replace(s, at=s.at - by, since=None if s.since is None else s.since - by)
+            for check, s in incident.members.items()
+        },
+    )
+
+
 def _worsened(incident: Incident, bad: list[Sign], at: float, rules: Rules, was_calm: bool) -> Moved:
-    weight = incident.weight + sum(s.weight for s in bad)
     turns = tuple(t for t in incident.turns if t > at - TURNS_WINDOW) + ((at,) if was_calm else ())
-    incident = replace(incident, weight=weight, turns=turns, calm=0.0, calm_since=None)
+    incident = replace(incident, turns=turns, calm=0.0, calm_since=None)
     long = at - incident.first_bad >= rules.unknown_after
-    confirmed = long if incident.about_unknown else weight >= rules.needed
+    confirmed = long if incident.about_unknown else incident.weight >= rules.needed
     worst = min(s.severity for s in bad)
     if incident.state in (State.SUSPECTED, State.RESOLVED):
         incident = replace(incident, severity=min(incident.severity, worst))
@@ -308,15 +354,15 @@ def merge(incident: Incident, parent: Incident, at: float) -> Moved:
     return incident, (step,)
 
 
-def tick(incident: Incident, at: float, rules: Rules, *, silent: bool = False) -> Moved:
-    """What time alone does. However far the clock jumped, each timer fires once."""
+def tick(incident: Incident, at: float, rules: Rules, *, silent: bool = False, ended: str = "") -> Moved:
+    """What time alone does. However far the clock jumped, each timer fires once. `ended` tells of a silence's end."""
     if not incident.live:
         return incident, ()
     if silent:
         return replace(_armed(incident, at, rules, level=incident.level), silenced=True), ()
     if incident.silenced:
         incident = replace(_armed(incident, at, rules), silenced=False, state=State.OPEN)
-        incident, step = _tell(incident, Told.UNSILENCED, at)
+        incident, step = _tell(incident, Told.UNSILENCED, at, ended)
         return incident, (step,)
     if incident.state is State.ACKNOWLEDGED:
         if incident.ack_until is None or at < incident.ack_until:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dialtone.history.engines import Engine
-from dialtone.incidents.channels.sending import NotSent, Sender
+from dialtone.incidents.channels.sending import LONGEST_WAIT, NotSent, Sender
 from dialtone.incidents.message import Message, subject
 from dialtone.incidents.records import ms
 from dialtone.incidents.routing import SEND_WITHIN, Plan
@@ -73,6 +73,17 @@ class Outbox:
             else 0
         )
 
+    def copied(self, other: Outbox) -> int:
+        """Take the rows of another outbox that wait, with what channels remember, to be sent from here; how many."""
+        rows = other.rows(state="pending")
+        with self.engine.transaction():
+            for row in rows:
+                self._insert([(row.message, row.channel, row.digest, row.message.at, row.after, row.deadline,
+                               row.fallback)])  # fmt: skip
+                if memory := other.memory(row.message.incident, row.channel):
+                    self.remember(row.message.incident, row.channel, memory)
+        return len(rows)
+
     def channels(self, incident: str) -> list[str]:
         """The channels that were told of it, or are about to be."""
         rows = self.engine.all(
@@ -89,20 +100,44 @@ class Outbox:
         """Take the most urgent row that may leave, for `LEASE` seconds; None where there is none."""
         away = sorted(resting)
         rest = f"AND o.channel NOT IN ({', '.join('?' * len(away))})" if away else ""
+        absurd = [ms(at + LONGEST_WAIT + LEASE), ms(at + 2 * LEASE)]
         while True:
             order = "ORDER BY o.severity, o.created, o.seq, o.id LIMIT 1"
-            found = self.engine.all(f"{_SELECT} {_CLAIMABLE} {rest} {order}", [ms(at), ms(at), *away])
+            found = self.engine.all(
+                f"{_SELECT} {_CLAIMABLE} {rest} {order}", [ms(at), absurd[0], ms(at), absurd[1], *away]
+            )
             if not found:
                 return None
             row = _row(found[0])
             with self.engine.transaction():
                 taken = self.engine.many(
                     "UPDATE dialtone_outbox SET leased = ?, attempts = attempts + 1, doubt = 1"
-                    " WHERE id = ? AND state = 'pending' AND leased <= ?",
-                    [(ms(at + LEASE), row.id, ms(at))],
+                    " WHERE id = ? AND state = 'pending' AND (leased <= ? OR leased > ?)",
+                    [(ms(at + LEASE), row.id, ms(at), absurd[1])],
                 )
             if taken:
                 return replace(row, attempts=row.attempts + 1)
+
+    def pace(self, channel: str, at: float, every: float) -> float:
+        """Take the next moment at which the channel may be used, for all programs together: 0 if that is now, else how
+        many seconds are left until then."""
+        with self.engine.transaction():
+            self.engine.many("INSERT INTO dialtone_pace VALUES (?, 0) ON CONFLICT DO NOTHING", [(channel,)])
+            if self.engine.many(
+                "UPDATE dialtone_pace SET free = ? WHERE channel = ? AND (free <= ? OR free > ?)",
+                [(ms(at + every), channel, ms(at), ms(at + 2 * every))],
+            ):
+                return 0.0
+        free: float = self.engine.all("SELECT free FROM dialtone_pace WHERE channel = ?", [channel])[0][0] / 1000
+        return max(0.001, free - at)
+
+    def release(self, row: Row) -> None:
+        """Give a claimed row back that was not sent."""
+        with self.engine.transaction():
+            self.engine.many(
+                "UPDATE dialtone_outbox SET leased = 0, attempts = attempts - 1, doubt = ? WHERE id = ?",
+                [(int(row.doubt), row.id)],
+            )
 
     def with_it(self, row: Row, at: float) -> list[Row]:
         """The other rows that belong into the same digest, taken as well."""
@@ -218,7 +253,9 @@ _COLUMNS = "id channel state severity digest after deadline attempts doubt sent 
 _SELECT = f"SELECT {', '.join('o.' + name for name in _COLUMNS)} FROM dialtone_outbox o"
 _NOT_OVERTAKEN = """ AND NOT EXISTS (SELECT 1 FROM dialtone_outbox e WHERE e.incident = o.incident
  AND e.channel = o.channel AND e.seq > o.seq AND e.state = 'sent')"""
-_CLAIMABLE = """WHERE o.state = 'pending' AND o.after <= ? AND o.leased <= ? AND NOT EXISTS (
+# A time to wait for that no channel asks for, and no lease lasts, is left from before the clock was set back.
+_CLAIMABLE = """WHERE o.state = 'pending' AND (o.after <= ? OR (o.attempts > 0 AND o.after > ?))
+ AND (o.leased <= ? OR o.leased > ?) AND NOT EXISTS (
  SELECT 1 FROM dialtone_outbox e WHERE e.incident = o.incident AND e.channel = o.channel AND e.seq < o.seq
  AND e.state = 'pending')"""
 
@@ -251,15 +288,24 @@ class Postman:
         self._lacking, self._wary = lacking or {}, wary
         self._random = random.Random(seed)  # noqa: S311 - jitter, no secret
         self._resting: dict[str, float] = {}
+        self.down: dict[str, str] = {}
+        """Armed channels that could not carry a message, with the reason, unless they carried a later one."""
+        self.up: set[str] = set()
 
     def deliver(self, most: int = 1_000) -> int:
         """Send until nothing may leave any more, or `most` rows were tried; how many arrived."""
         arrived = 0
         for _ in range(most):
             at = self._clock()
-            row = self.outbox.claim(at, [name for name, until in self._resting.items() if at < until])
+            self._resting = {name: until for name, until in self._resting.items() if at < until}
+            row = self.outbox.claim(at, self._resting)
             if row is None:
                 break
+            every = getattr(self._senders.get(row.channel), "every", 0.0)
+            if every and (left := self.outbox.pace(row.channel, at, every)):
+                self._resting[row.channel] = at + left
+                self.outbox.release(row)
+                continue
             arrived += self._one(row, at)
         return arrived
 
@@ -287,8 +333,13 @@ class Postman:
             pause = max(trouble.after, self._pause(row.attempts))
             for one in together:
                 self.outbox.not_sent(one, trouble, self._clock(), pause)
+            if row.channel in self._senders and (trouble.final or self._clock() >= row.deadline):
+                self.down[row.channel] = trouble.reason
+                self.up.discard(row.channel)
             return 0
         self.outbox.sent(together, memory, self._clock())
+        self.up.add(row.channel)
+        self.down.pop(row.channel, None)
         return len(together)
 
     def _sender(self, channel: str) -> Sender:

@@ -126,6 +126,14 @@ class Router:
             name, tuple(route.channels), tuple(route.fallback), tuple(told), people, wait or at, wait is not None
         )
 
+    def around(self, plan: Plan, dead: str) -> Plan:
+        """The same plan without a channel that is in trouble: by its fallback then, or whatever people read."""
+        rest = [name for name in plan.channels if name != dead]
+        others = [n for n, c in self.alerting.channels.items() if n != dead and KINDS[c.kind].people]
+        if not any(name in others for name in rest):
+            rest += [name for name in plan.fallback if name in others] or others
+        return replace(plan, channels=tuple(rest), fallback=tuple(name for name in plan.fallback if name != dead))
+
     def too_slow(self, severity: Severity, section: str, target: str, gap: float) -> bool:
         """Whether the deadline for an answer may pass between two looks at the timers."""
         return gap > self.rules(Rules(), severity, section, target).ack_within

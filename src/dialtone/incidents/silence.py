@@ -29,6 +29,11 @@ class Silence:
     owner: str
     begun: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """What is said when it is over."""
+        return f"the silence of {self.pattern} by {self.owner} has ended: {self.reason}"
+
     def covers(self, target: str, cause: str, at: float) -> bool:
         """Whether it applies."""
         return self.begun <= at < self.until and matches(target, [self.target]) and matches(cause, [self.pattern])

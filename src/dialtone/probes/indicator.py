@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dialtone.judging import running
+from dialtone.objective import Objective
 from dialtone.probes.database import Database
 from dialtone.target import Target
 from dialtone.verdict import Finding, Misdeclared, Undecided
@@ -28,10 +30,18 @@ def measure(target: Target, database: Database, name: str, what: str | None = No
         if not rows:
             raise Undecided(f"{said}: the query returns no row")
         events, samples = (int(column(rows[0], wanted) or 0) for wanted in ("events", "samples"))
+        _window(objective, events if objective.direction == "below" else samples - events, samples)
         return objective.judge_rate(events, samples, what=said)
     values = [float(value) for row in rows if (value := column(row, "value")) is not None]
     if spec.kind == "quantile":
+        level = objective.levels.alert
+        _window(objective, sum(v > level for v in values) if level is not None else 0, len(values))
         return objective.judge_quantile(values, what=said)
     if not values:
         raise Undecided(f"{said}: the query returns no value")
     return objective.judge(values[0], what=said, samples=1)
+
+
+def _window(objective: Objective, bad: int, samples: int) -> None:
+    """Rounds look at the same events again: what confirms an incident has to know how much this window says at all."""
+    running().notes["window"] = {"nats": round(objective.nats(bad, samples), 3), "seconds": objective.window or 0.0}

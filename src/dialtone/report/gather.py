@@ -51,7 +51,7 @@ def entry(check_id: str, meta: Meta, record: Record, *, teardown: bool = False) 
         "reason": secrets.scrub(str(unarmed or worst.reason)),
         "seconds": 0.0,
         "at": record.notes.get("at"),
-        **{name: record.notes[name] for name in ("explained", "baseline") if record.notes.get(name)},
+        **{name: record.notes[name] for name in ("explained", "baseline", "window") if record.notes.get(name)},
         "trace": _trace(record) if worst.verdict.is_bad else None,
     }
 

@@ -26,6 +26,9 @@ _LIMITED = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 class Slack:
     """One channel of a workspace."""
 
+    every = 1.0
+    """Seconds between two messages, which Slack allows (docs.slack.dev/apis/web-api/rate-limits)."""
+
     def __init__(self, url: str, token: str, channel: str) -> None:
         self._client = Client(url, limits=LIMITS, headers={"authorization": f"Bearer {token}"})
         self._channel = channel

@@ -26,6 +26,9 @@ _WORDS = frozenset(
 class Webhook:
     """One channel behind one address."""
 
+    every = 1.0
+    """Seconds between two messages, which Slack allows (docs.slack.dev/apis/web-api/rate-limits)."""
+
     def __init__(self, url: str) -> None:
         self._url = url
         secrets.add(urlsplit(url).path)
