@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from base64 import b64encode
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
@@ -188,3 +189,19 @@ def test_shapes_are_small() -> None:
         "state": "OK",
         "name": "‹text 4›",
     }
+
+
+@pytest.mark.parametrize("word", ["a", "a.", "-+", "a@", "1 "])
+def test_masking_a_foreign_message_costs_its_length(word: str) -> None:
+    """Four times the length costs about four times as much, whatever it consists of: never its square."""
+
+    def spent(length: int) -> float:
+        text = (word * length)[:length]
+        times = []
+        for _ in range(5):
+            begun = time.process_time()
+            foreign(text)
+            times.append(time.process_time() - begun)
+        return min(times)
+
+    assert spent(20_000) <= 9 * max(spent(5_000), 1e-4)

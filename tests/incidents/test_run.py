@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dialtone.cli import main
 from dialtone.history import Store
 from dialtone.incidents.outbox import Outbox
 from dialtone.incidents.records import Records
+from dialtone.incidents.silence import Silence
 from dialtone.standins.nearby import Nearby
 from dialtone.standins.pagerduty import PagerDuty
 from dialtone.standins.slack_api import CHANNEL, SlackApi
@@ -200,3 +202,30 @@ def test_commands(wired, monkeypatch, capsys):
     assert "acknowledged (by bo)" in page
     assert main(["ack", "ffff", "--target", "preview"]) == 4
     assert "there is no incident ffff" in capsys.readouterr().err
+
+
+def test_what_the_alerting_tells_of_itself(wired, monkeypatch):
+    """Slack is dead: PagerDuty hears of that too; a deployment is a change event, once; silence and gap are said."""
+    wired.nearby.faults.add({"provider": "slack_api", "status": 404, "ttl": 60})
+    for commit in ("abc", "abc", "def"):
+        monkeypatch.setenv("DIALTONE_DEPLOYMENT", commit)
+        wired.run(BAD)
+    assert wired.pager.changes == ["preview: deployed def"]
+    assert sorted(a.summary.partition(" on ")[0] for a in wired.pager.alerts) == [
+        "[P0] OPENED: health", "[P1] OPENED: channel: slack",
+    ]  # fmt: skip
+    wired.nearby.faults.clear()
+    monkeypatch.chdir(wired.path)
+    assert main(["channels", "test", "slack", "--target", "preview"]) == 0
+    assert [a.status for a in wired.pager.alerts if "channel" in a.summary] == ["resolved"]
+    store = wired.store()
+    store.engine.do("UPDATE dialtone_heartbeat SET at = at - 3600000, every = 600000")
+    at = time.time()
+    one = Silence("s1", "preview", "calendar*", at - 60, "upgrade", "ada", at - 9_000)
+    with store.engine.transaction():
+        Records(store.engine).put_silence(one)
+    store.close()
+    result = wired.run(GOOD)
+    told = ["*alerts: nothing looked at preview for 1 h*", "*silence of calendar* by ada has ended: upgrade"]
+    result.stdout.fnmatch_lines(told)
+    assert "[P2] OPENED: watch: rounds were missed" in [a.summary.partition(" on ")[0] for a in wired.pager.alerts]

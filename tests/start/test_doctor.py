@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from tests.probes.conftest import PASSWORD
 
 from dialtone import cli
+from dialtone.history import Run, Store
+from dialtone.incidents.review import review
 from dialtone.probes.database import Database, DatabaseFailure
 from dialtone.start import doctor
 from dialtone.start.doctor import examine, text, too_wide
@@ -259,3 +262,43 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out.startswith("CREATE ROLE dialtone")
     assert cli.main(["doctor", "--target", "none", "--config", config]) == 4
     assert "there is no target 'none'" in capsys.readouterr().err
+
+
+ALERTING = """
+[channels.slack]
+kind = "slack"
+secret = "LIVE_SLACK"
+to = ["C1"]
+[people.ada]
+[on_call]
+primary = "ada"
+[routes.all]
+channels = ["slack"]
+[causes]
+healthy = ["count*", "paid", "flod*"]
+databse = ["paid"]
+"""
+
+
+def test_who_would_not_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels that are not armed, causes that no check has, rounds that are farther apart than a deadline."""
+    for name in ("DIALTONE_RESIDENT", "DIALTONE_HISTORY"):
+        monkeypatch.delenv(name, raising=False)
+    names = [one["id"] for one in ENTRIES]
+    found = target(tmp_path, ALERTING + PROFILE)
+    untold, notes = review(tmp_path / "dialtone.toml", found, names, {})
+    assert untold == [
+        "nobody would hear of P0, P1, P2, P3 on live: slack: LIVE_SLACK is not set",
+        "causes.healthy names 'flod*', which fits no check: correct it, or remove it",
+        "causes.databse: there is no such check: correct the name, or remove it",
+    ]
+    assert "P0: an answer is due sooner than the next look (rounds are to be 15 min apart)" in notes[0]
+    history = tmp_path / "history.db"
+    store = Store.open(history)
+    for number in range(30):
+        at = time.time() - 7_200 * number
+        store.add(Run(f"r{number}", "live", at, at))
+    store.close()
+    measured = review(tmp_path / "dialtone.toml", found, names, {"DIALTONE_HISTORY": str(history), "LIVE_SLACK": "x"})
+    assert "P0, P1: an answer is due sooner than the next look (rounds are 2 h apart)" in measured[1][0]
+    assert review(tmp_path / "dialtone.toml", found, names, {"DIALTONE_RESIDENT": "1"})[1] == []

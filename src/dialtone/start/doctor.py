@@ -17,6 +17,7 @@ from textwrap import wrap
 from typing import Any
 
 from dialtone.catalog import CatalogError, collected
+from dialtone.incidents.review import review
 from dialtone.start.grants import grant, role_sql
 from dialtone.start.missing import Gap, gaps
 from dialtone.start.role import judge
@@ -29,7 +30,8 @@ _SHOWN = 6
 
 @dataclass(slots=True)
 class Diagnosis:
-    """What the doctor found. `wide` are credentials that can do more than they need, `narrow` what one cannot do."""
+    """What the doctor found. `wide` are credentials that can do more than they need, `narrow` what one cannot do,
+    `untold` what would leave people untold of an incident, `notes` what to know of how they are told."""
 
     target: str
     armed: list[str]
@@ -38,13 +40,16 @@ class Diagnosis:
     wide: list[str] = field(default_factory=list)
     narrow: list[str] = field(default_factory=list)
     unasked: str | None = None
+    untold: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     sql: str | None = None
 
     @property
     def exit_code(self) -> int:
-        """1 where a variable is not set, or a credential is too wide, too narrow or not known; else 0."""
+        """1 where a variable is not set, a credential is too wide, too narrow or not known, or somebody would not hear
+        of an incident; else 0."""
         unset = any(gap.what == "variable" for gap in self.gaps)
-        return int(bool(unset or self.wide or self.narrow or self.unasked))
+        return int(bool(unset or self.wide or self.narrow or self.unasked or self.untold))
 
     def document(self) -> dict[str, Any]:
         """The same as data."""
@@ -132,6 +137,8 @@ def text(found: Diagnosis, width: int = WIDTH) -> str:
         ("Can do more than it needs", found.wide),
         ("Can do less than it needs", found.narrow),
         ("Not known", [found.unasked] if found.unasked else []),
+        ("Nobody would hear (docs/incidents.md)", found.untold),
+        ("How incidents are told (docs/incidents.md)", found.notes),
     ):
         lines += ["", head] if sentences else []
         for sentence in sentences:
@@ -166,8 +173,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what is not armed on a target, the narrowest grant that arms it, and what can do too much",
         description="Says what is not armed and why, grouped by what is missing, with the narrowest grant that arms it;"
         " and which credential can do more than it needs. Asks the catalog of the database, if its credential is set,"
-        " and nothing else. Prints no value. Exit codes: 0 nothing to do, 1 a variable is not set or a credential is"
-        " too wide, too narrow or not known, 4 the profile or the checks cannot be read.",
+        " and nothing else; and who would not hear of an incident in time. Prints no value. Exit codes: 0 nothing to"
+        " do, 1 a variable is not set, a credential is too wide, too narrow or not known, or somebody would not hear,"
+        " 4 the profile or the checks cannot be read.",
     )
     named = os.environ.get("DIALTONE_TARGET") or "production"
     parser.add_argument("--target", default=named, metavar="NAME", help=f"target (default: {named})")
@@ -186,7 +194,9 @@ def _run(args: argparse.Namespace) -> int:
         target = load(path, args.target, os.environ)
         if args.sql:
             return _sql(path, target)
-        found = examine(collected(args.paths, args.target, args.config), target, offline=args.offline)
+        entries = collected(args.paths, args.target, args.config)
+        found = examine(entries, target, offline=args.offline)
+        found.untold, found.notes = review(path, target, [str(entry["id"]) for entry in entries])
     except (ProfileError, CatalogError) as wrong:
         print(wrong, file=sys.stderr)
         return 4
