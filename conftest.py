@@ -59,6 +59,12 @@ def written(target):
 
 
 @pytest.fixture
+def number(run):
+    """`number()`: a caller's number that nobody has, since 500 is no area code."""
+    return lambda: "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]
+
+
+@pytest.fixture
 def book(hook, target, request, booking):
     """`book(tenant)`: the agent's tool call for an appointment in three days, signed by Retell's key."""
 
@@ -70,20 +76,22 @@ def book(hook, target, request, booking):
         found = eventually(lambda: db.one(query, {"appointment_id": appointment_id}), bool, within=target.profile.quiet)
         return bool(found)
 
-    def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3) -> Booking:
-        return booking(hook("retell", tenant), tenant, stored, time, days)
+    def make(tenant: Mapping[str, Any], *, time: str = "10:00", days: int = 3, caller: str | None = None) -> Booking:
+        return booking(hook("retell", tenant), tenant, stored, time, days, caller)
 
     return make
 
 
 @pytest.fixture
-def booking(target, run, written):
+def booking(target, run, written, number):
     """`booking(retell, tenant, stored, time, days)`: the same by a given webhook, perhaps of another deployment."""
 
-    def make(retell: Any, tenant: Mapping[str, Any], stored: Any, time: str, days: int) -> Booking:
+    def make(
+        retell: Any, tenant: Mapping[str, Any], stored: Any, time: str, days: int, caller: str | None = None
+    ) -> Booking:
         date = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
         asked = written(date, time)
-        caller = "+1500" + f"{int(run.id()[-6:], 16):07d}"[-7:]
+        caller = caller or number()
         event = retell.event(text=target.request("book"), call_id=run.id("call_"), caller=caller, **asked)
         answer = retell.send(event)
         tree = answer.json() if answer.ok else {}

@@ -129,6 +129,7 @@ def _engine() -> None:
     """Imports what a run needs before `pytester` does, which forgets the modules that were imported after it."""
     import dialtone.environment
     import dialtone.fixtures
+    import dialtone.fixtures.experiments
     import dialtone.outcome
     import dialtone.probes.caller
     import dialtone.probes.sampler

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dialtone.judging import Meta, Record, check, current, experiment, fail, judge, ok, running, undecided
+from dialtone.drill.declared import experiment
+from dialtone.judging import Meta, Record, check, current, fail, judge, ok, running, undecided
 from dialtone.verdict import Bad, Effect, Finding, Kind, Refused, Severity, Undecided, Verdict
 
 

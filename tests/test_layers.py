@@ -59,6 +59,7 @@ POLICY = (
     "dialtone.assertions",
     "dialtone.probes",
     "dialtone.runbook",
+    "dialtone.drill",
 )
 LONGEST = 400
 

@@ -16,6 +16,7 @@ __all__ = [
     "expect",
     "experiment",
     "fail",
+    "fault",
     "note",
     "ok",
     "pick",
@@ -25,7 +26,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dialtone.assertions import expect, note, pick
-    from dialtone.judging import check, each, experiment, fail, ok, undecided
+    from dialtone.drill.declared import experiment, fault
+    from dialtone.judging import check, each, fail, ok, undecided
     from dialtone.probes.journal import eventually
     from dialtone.runbook.actions.item import action
     from dialtone.runbook.maintenance.item import task
@@ -34,7 +36,8 @@ _HOME = {
     "action": "dialtone.runbook.actions.item",
     "check": "dialtone.judging",
     "each": "dialtone.judging",
-    "experiment": "dialtone.judging",
+    "experiment": "dialtone.drill.declared",
+    "fault": "dialtone.drill.declared",
     "degraded": "dialtone.judging",
     "fail": "dialtone.judging",
     "ok": "dialtone.judging",

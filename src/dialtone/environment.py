@@ -3,6 +3,9 @@
 The controller looks into the files of the run before workers are started. If they hold checks for a sandbox, it sets
 the sandbox going at once and names its state file in the environment, which the workers inherit; everybody waits for it
 before the first test. Without checks nothing of this happens.
+
+Experiments get a sandbox with an interceptor in it; where workers run them each has a sandbox of its own, because a
+fault of one is not to be met by the load of another. The first worker uses the controller's.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dialtone.scan import holds_checks
+from dialtone.scan import holds_checks, holds_experiments
 
 if TYPE_CHECKING:
     from dialtone.probes.shared import Memory
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from dialtone.target import Target
 
 STATE = "DIALTONE_SANDBOX"
+INTERCEPTOR = "DIALTONE_INTERCEPTOR"
+APART = "DIALTONE_SANDBOXES_APART"
+"""Set for the workers of a run of experiments: a sandbox for each, the controller's for the first."""
 
 
 class Environment:
@@ -37,8 +43,9 @@ class Environment:
         self._shared: Memory | None = None
         self._foreseen = False
         self._names: dict[tuple[str, str | None], list[str]] = {}
-        self._named = False
         self._passing = False
+        self._experiments = is_worker and APART in os.environ
+        self._before: dict[str, str | None] = {}
 
     @property
     def opened(self) -> bool:
@@ -68,14 +75,29 @@ class Environment:
             return
         args = [Path(str(arg).partition("::")[0]) for arg in self._config.args]
         base = self._config.invocation_params.dir
-        if holds_checks(p if p.is_absolute() else base / p for p in args):
+        paths = [p if p.is_absolute() else base / p for p in args]
+        if holds_checks(paths):
             self._foreseen = True
+            self._experiments = holds_experiments(paths)
             self._share()
             with self._in_words():
+                self._part()
                 if self._kind() == "sandbox":
                     self._begin()
                 else:
                     self.open()
+
+    def _part(self) -> None:
+        """Before workers exist: those that run experiments are to have a sandbox each."""
+        if not (self._experiments and getattr(self._config.option, "tx", None) and self._kind() == "sandbox"):
+            return
+        if os.environ.get(STATE):
+            raise pytest.UsageError(f"experiments at once need a sandbox each: unset {STATE}, or run without -n")
+        self._set(APART, "1")
+
+    def _set(self, name: str, value: str) -> None:
+        self._before.setdefault(name, os.environ.get(name))
+        os.environ[name] = value
 
     def foreseen(self) -> None:
         """Controller of xdist: workers have collected; wait for the sandbox and judge the profile here, in words."""
@@ -130,9 +152,12 @@ class Environment:
         if self._sandbox is not None:
             self._sandbox.stop()
             self._sandbox = None
-        if self._named:
-            os.environ.pop(STATE, None)
-            self._named = False
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
 
     def _share(self) -> None:
         from dialtone.probes.shared import Memory
@@ -165,22 +190,30 @@ class Environment:
         from dialtone.sandbox import Sandbox
         from dialtone.target.load import sandbox_options
 
-        if os.environ.get(STATE) or self._sandbox is not None:
+        if (os.environ.get(STATE) and not self._is_apart) or self._sandbox is not None:
             return
-        self._sandbox = Sandbox.begin(**sandbox_options(self._path, self._name))
-        os.environ[STATE] = str(self._sandbox.state_file)
-        self._named = self._passing = True
+        options = sandbox_options(self._path, self._name)
+        self._sandbox = Sandbox.begin(**options, intercepted=self._experiments)
+        self._set(STATE, str(self._sandbox.state_file))
+        self._passing = True
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether this worker is to have a sandbox that is not the controller's."""
+        return self._is_worker and self._experiments and self._config.workerinput["workerid"] != "gw0"  # type: ignore[attr-defined]
 
     def _ready(self) -> None:
         from dialtone.sandbox import Sandbox
 
-        if not os.environ.get(STATE):
-            if self._is_worker:
+        if not os.environ.get(STATE) or self._is_apart:
+            if self._is_worker and not self._is_apart:
                 raise pytest.UsageError("these checks were not seen before the workers started: run them without -n")
             self._begin()
         if self._sandbox is not None:
             self._sandbox.wait()
-            environment = self._sandbox.env
+            opened = self._sandbox
         else:
-            environment = Sandbox.attach(Path(os.environ[STATE]), wait=True).env
-        os.environ.update(environment)
+            opened = Sandbox.attach(Path(os.environ[STATE]), wait=True)
+        os.environ.update(opened.env)
+        if opened.interceptor is not None:
+            self._set(INTERCEPTOR, str(opened.interceptor))

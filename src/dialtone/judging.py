@@ -21,6 +21,18 @@ Proof = Literal["signed", "triggered", "observed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Aims:
+    """The objectives of an experiment, in seconds."""
+
+    alert_within: float = 10.0
+    """From the begin of the fault to the message."""
+    recover_within: float = 30.0
+    """From its end until everything is well."""
+    rpo: float = 0.0
+    """How old a promise may be that a disaster takes along."""
+
+
+@dataclass(frozen=True, slots=True)
 class Meta:
     """The declaration of a check.
 
@@ -41,6 +53,9 @@ class Meta:
     reads: int = 1
     depends: Sequence[str] = ()
     gate: bool = False
+    dependency: str = ""
+    aims: Aims = Aims()
+    smoke: bool = False
 
     def claims(self, case: str | None) -> Sequence[str]:
         """The defects that the check (or the case of it) claims to turn red for."""
@@ -73,7 +88,7 @@ def check(
     have to be good for it to be good: red together, they are one incident; `gate` whether `--gate` runs it.
     """
     kinds = Severity(severity), Effect(effect)
-    return _mark(
+    return mark(
         Meta(
             runbook,
             *kinds,
@@ -90,11 +105,6 @@ def check(
     )
 
 
-def experiment(*, runbook: str, severity: str = "P1", needs: Sequence[str] = ()) -> Callable[[F], F]:
-    """Declare a test function in chaos/ as an experiment: steady state, fault, fallback, alert, recovery."""
-    return _mark(Meta(runbook, Severity(severity), Effect.DISRUPTS, (), tuple(needs), experiment=True))
-
-
 def each(
     table: str, argument: str, known: Sequence[str] = (), *, key: str | None = None, but: Sequence[str] = ()
 ) -> pytest.MarkDecorator:
@@ -107,12 +117,14 @@ def each(
     return pytest.mark.dialtone_each(table, argument, tuple(known), key, tuple(but))
 
 
-def _mark(meta: Meta) -> Callable[[F], F]:
-    def mark(function: F) -> F:
+def mark(meta: Meta) -> Callable[[F], F]:
+    """A decorator that puts the declaration on a test function."""
+
+    def put(function: F) -> F:
         marked: F = pytest.mark.dialtone(meta)(function)
         return marked
 
-    return mark
+    return put
 
 
 @dataclass(slots=True)
@@ -131,6 +143,8 @@ class Record:
     """After a read that failed on the way: what a second attempt says of the path, and how many of both failed."""
     compared: Finding | None = None
     """What a comparison with a baseline found: judged when the check has judged all else."""
+    closing: Callable[[], None] | None = None
+    """What judges when the check has said all else, however it ended: an experiment's verdict."""
     sequential: bool = False
     """Whether samples were taken until they sufficed: they are judged by a bound that holds at any stop."""
 

@@ -28,7 +28,13 @@ class Broken(Exception):
 
 
 def has_judged(record: Record) -> None:
-    """A check that judged nothing is broken; what was compared with a baseline is judged after all else."""
+    """A check that judged nothing is broken; what was compared with a baseline is judged after all else.
+
+    An experiment forms its verdict here, when its steps are told and its faults are gone.
+    """
+    if record.closing is not None:
+        closing, record.closing = record.closing, None
+        closing()
     if not record.findings:
         raise Broken("the check judged nothing: it could not have failed")
     if record.compared is not None:
@@ -39,6 +45,7 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
     """The exception to raise instead; the finding is added to the record."""
     if isinstance(error, pytest.exit.Exception):
         return error
+    error = _closed(record, error)
     if isinstance(error, KeyboardInterrupt):
         return KeyboardInterrupt()  # its frames, which --full-trace prints with their arguments, stay here
     frame = _frame(item, error)
@@ -69,6 +76,20 @@ def translated(item: pytest.Item, record: Record, error: BaseException) -> BaseE
     reason = f"{type(error).__name__}{_own_words(error)} at {record.notes['at']}"
     record.findings.append(Finding(Verdict.UNKNOWN, reason, Kind.BROKEN, samples=0))
     return Broken(reason)
+
+
+def _closed(record: Record, error: BaseException) -> BaseException:
+    """What an experiment that ended early says of itself: that a step did not hold counts more than what followed."""
+    closing, record.closing = record.closing, None
+    if closing is None or isinstance(error, KeyboardInterrupt | Unarmed):
+        return error
+    try:
+        closing()
+    except Bad as bad:
+        return bad
+    except Exception:  # noqa: BLE001 - inconclusive, as the error already says
+        return error
+    return error
 
 
 def _skip(reason: str) -> BaseException:

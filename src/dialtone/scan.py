@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
-_NAMES = {"check", "experiment"}
+_NAMES = frozenset({"check", "experiment"})
 _PASSED_OVER = {"__pycache__", "node_modules", "build", "dist"}
+
+
+def holds_experiments(paths: Iterable[Path]) -> bool:
+    """As `holds_checks`, for `@experiment(…)` alone."""
+    return any(_has_check(file, {"experiment"}) for file in _files(paths))
 
 
 def holds_checks(paths: Iterable[Path]) -> bool:
@@ -39,7 +44,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
-def _has_check(file: Path) -> bool:
+def _has_check(file: Path, names: Set[str] = _NAMES) -> bool:
     text = file.read_text(errors="replace")
     if "dialtone" not in text:
         return False
@@ -47,9 +52,9 @@ def _has_check(file: Path) -> bool:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return False
-    own = {alias.asname or alias.name for alias in _imported(tree) if alias.name in _NAMES}
+    own = {alias.asname or alias.name for alias in _imported(tree) if alias.name in names}
     decorators = (d for node in ast.walk(tree) for d in getattr(node, "decorator_list", []))
-    return any(_is_ours(d.func if isinstance(d, ast.Call) else d, own) for d in decorators)
+    return any(_is_ours(d.func if isinstance(d, ast.Call) else d, own, names) for d in decorators)
 
 
 def _imported(tree: ast.AST) -> Iterator[ast.alias]:
@@ -58,7 +63,7 @@ def _imported(tree: ast.AST) -> Iterator[ast.alias]:
             yield from node.names
 
 
-def _is_ours(name: ast.expr, own: set[str]) -> bool:
+def _is_ours(name: ast.expr, own: set[str], names: Set[str]) -> bool:
     if isinstance(name, ast.Attribute):
-        return name.attr in _NAMES and isinstance(name.value, ast.Name) and name.value.id == "dialtone"
+        return name.attr in names and isinstance(name.value, ast.Name) and name.value.id == "dialtone"
     return isinstance(name, ast.Name) and name.id in own

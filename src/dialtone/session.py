@@ -16,6 +16,7 @@ import pytest
 
 from dialtone import report as reports
 from dialtone.budget import Need, overdrawn, plan
+from dialtone.drill import record as drills
 from dialtone.environment import Environment
 from dialtone.evidence import CONFIDENCE, alpha_of
 from dialtone.judging import Meta, Record, current
@@ -87,6 +88,7 @@ class Session:
         self.environment = Environment(config, self.is_worker)
         self.gatherer = reports.Gatherer()
         self.history = Keeping(self.environment, self.gatherer, self.started)
+        self.drill = drills.Drill()
         self.diagnosis: dict[str, Any] | None = None
         self.aftermath: Aftermath | None = None
 
@@ -284,6 +286,8 @@ class Session:
             report.user_properties = [(PROPERTY, self._packed(entry))]
             if record.measured:
                 report.user_properties.append((MEASURED, self._packed(record.measured)))
+            if meta.experiment:
+                report.user_properties.append((drills.PROPERTY, self._packed(drills.told(meta, record))))
         elif self.config.getoption("xmlpath", None):  # JUnit takes its properties from the last report
             told = ("verdict", "kind", "severity", "runbook", "reason")
             report.user_properties = [(name, entry[name]) for name in told if entry[name]]
@@ -300,6 +304,7 @@ class Session:
             return
         if report.nodeid == REFUSAL:
             raise pytest.UsageError(*str(report.longrepr).splitlines())
+        self.drill.take(report.nodeid, getattr(report, "user_properties", ()))
         self.history.notice(report)
         if self.gatherer.add(report) and report.failed:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
@@ -344,8 +349,18 @@ class Session:
             document["diagnosis"] = self.diagnosis
             reports.pages_to_allure(self.config, self.aftermath.texts, self.started)
         reports.write_json(self._verdicts, document)
+        self._keep_drill()
         if self.exit_code == 0 and self.aftermath and not self.config.option.no_diagnosis:
             self.aftermath.keep(document, list(self.gatherer.entries))
+
+    def _keep_drill(self) -> None:
+        entries = self.gatherer.entries
+        if not any(entry["experiment"] and entry["armed"] for entry in entries.values()):
+            return
+        name, folder = str(self.config.option.target), self._verdicts.parent
+        told = self.drill.document(entries, target=name, started=self.started, finished=time.time())
+        reports.write_json(folder / "drill.json", told)
+        drills.keep(folder, told)
 
     def summarise(self, terminal: pytest.TerminalReporter) -> None:
         """Controller: the summary at the end of the run."""

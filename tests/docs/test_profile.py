@@ -41,6 +41,7 @@ TABLES: dict[str, type[parts.Part]] = {
     "tools": provider.Tool,
     "tenant": model.Tenant,
     "own": model.Own,
+    "books": model.Book,
     "journal": model.Journal,
     "history": model.History,
 }
@@ -130,6 +131,8 @@ def test_examples_are_valid(anchor: str) -> None:
         table = {**required, key: example(row)}
         if anchor == "webhooks-effects" and not {"sql", "route"} & set(table):
             table["provider"] = "courier"
+        if anchor == "books" and not {"sql", "accepted"} & set(table):
+            table |= {"provider": "payments", "path": "/v1/charges"}
         if "route" in table and anchor == "webhooks-effects":
             table["contains"] = "{{object_id}}"
         TABLES[anchor].model_validate(table)

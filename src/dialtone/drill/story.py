@@ -1,69 +1,321 @@
-"""An experiment's story: steady state, fault, expected fallback, expected alert, recovery.
+"""An experiment's story: steady state, fault under load, expected fallback, expected alert, recovery, ledger.
 
-Each step is judged as it is told. A steady state that does not hold, or a fault that matched nothing, makes the
-experiment inconclusive and never green; the fault is removed whatever happens, before the verdict is formed.
+    story.steady("a booking works", lambda: book(tenant).success)
+    callers = story.load("callers", lambda: book(tenant))
+    with story.fault(fault):
+        story.fallback("every caller gets an appointment", lambda: callers.during_fault and all(...))
+        story.alert("slack", names=["stripe"], about=tenant["id"])
+    story.recovered("bookings are charged again", lambda: ...)
+    story.ledger(promises, books, duties)
+
+Every step is noted with its time, and the story goes on after one that does not hold: its verdict is formed at the
+end, when no fault is left. A steady state that does not hold and a fault that met nothing make it inconclusive.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from dialtone.judging import fail, ok, running
-from dialtone.probes.journal import Journal
+from dialtone.drill.declared import Fault
+from dialtone.drill.ledger import Ledger, Outcome
+from dialtone.drill.load import Load
+from dialtone.drill.receiving import PEOPLE, Message, arrived
+from dialtone.interceptor.client import Active, Controller
+from dialtone.judging import Aims, fail, ok, running
+from dialtone.probes.journal import Journal, eventually
 from dialtone.verdict import Undecided
+
+_LEDGER_PAUSE = 0.2
+"""Seconds between two looks at all books."""
 
 
 class Story:
-    """The steps of one experiment, kept with their times as evidence."""
+    """The steps of one experiment and what they showed; times in the record are seconds since its begin."""
 
-    def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._journal, self._clock = journal, clock
-        self._begin = clock()
+    def __init__(
+        self,
+        journal: Journal,
+        controller: Controller,
+        aims: Aims | None = None,
+        *,
+        settle: float = 4.0,
+        quiet: float = 0.3,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal, self._controller, self._wall = journal, controller, wall
+        self._settle, self._quiet = settle, quiet
+        self.aims = aims or running().meta.aims
+        self.begin = wall()
         self.steps: list[dict[str, Any]] = []
-        running().notes["story"] = self.steps
+        self.cells: list[dict[str, Any]] = []
+        self.loads: list[Load] = []
+        self._active: list[Active] = []
+        self.fault_began: float | None = None
+        self.fault_ended: float | None = None
+        self._failed: list[str] = []
+        self._unproved: list[str] = []
+        self._later: list[Callable[[], None]] = []
+        self._alerted: list[float] = []
+        self._recovered: list[float] = []
+        self._balance: Ledger | None = None
+        self._lost = self._doubled = 0
+        state = controller.state()
+        self._arrived: dict[str, int] = state["arrived"]
+        self._hosts = sorted(state["hosts"])
+        record = running()
+        record.closing = self.conclude
+        self._notes = record.notes
+        self._notes["story"] = self.steps
 
-    def _step(self, kind: str, what: str, holds: bool) -> None:
-        self.steps.append({"at": round(self._clock() - self._begin, 3), "step": kind, "what": what, "holds": holds})
+    # the steps
 
-    def steady(self, what: str, look: Callable[[], Any]) -> None:
-        """What must hold before the fault; else the experiment is inconclusive."""
-        holds = bool(look())
-        self._step("steady state", what, holds)
+    def steady(self, what: str, look: Callable[[], Any], *, within: float | None = None) -> None:
+        """What must hold before the fault (within the settle time); else the experiment is inconclusive, at once."""
+        holds = bool(eventually(look, bool, within=self._settle if within is None else within))
+        self._step("steady state", what, holds=holds)
         if not holds:
+            self._unproved.append(f"the steady state does not hold: {what}")
             raise Undecided(f"inconclusive: the steady state does not hold: {what}")
 
+    def load(self, what: str, call: Callable[[], Any], *, every: float = 0.3, most: int = 60) -> Load:
+        """Customers from now to the end of the story: `call` every so many seconds, `most` times at most."""
+        made = Load(what, call, every=every, most=most)
+        self.loads.append(made)
+        return made.start()
+
     @contextlib.contextmanager
-    def fault(self, what: str, **fault: Any) -> Iterator[None]:
-        """A fault at a stand-in for as long as the block runs; its time-to-live ends it should nobody else."""
-        name = self._journal.fault(**fault)
-        self._step("fault", what, True)
-        matched = 0
+    def fault(self, *faults: Fault | Active, says: str | None = None) -> Iterator[Active]:
+        """A fault, or several at once, for as long as the block runs. They end with it, or with this process."""
+        controller = self._controller
+        before = controller.state()["arrived"]
+        self.fault_began, self.fault_ended = self.fault_began or self._wall(), None
+        self._called = {host: number - self._arrived.get(host, 0) for host, number in before.items()}
+        active: list[tuple[Active, str, str]] = []
+        already = len(self._active)
         try:
-            yield
+            for one in faults:
+                put = one if isinstance(one, Active) else one.put(controller)
+                shown = put.shown()
+                what, kind = (one.what, one.kind) if isinstance(one, Fault) else _told(shown)
+                active.append((put, kind, shown["match"].get("host", "*")))
+                self._active.append(put)
+                self._step("fault", says or what, holds=True, host=active[-1][2], fault=kind)
+            yield active[0][0]
         finally:
-            matched = next((int(f["matched"]) for f in self._journal.faults() if f["id"] == name), 0)
-            self._journal.end_fault(name)
-            self._step("fault ends", f"{what}: matched {matched} requests", matched > 0)
-        if not matched:
-            raise Undecided(f"inconclusive: the fault matched nothing: {what}")
+            del self._active[already:]
+            self._end(controller, active)
 
-    def fallback(self, what: str, holds: Any) -> None:
-        """What the customer must still get while the fault lasts."""
-        self._judge("fallback", what, bool(holds))
+    def _end(self, controller: Controller, active: list[tuple[Active, str, str]]) -> None:
+        shown = [put.shown() for put, _, _ in active]
+        controller.end([put.id for put, _, _ in active])
+        self.fault_ended = self._wall()
+        for told, (_, kind, host) in zip(shown, active, strict=True):
+            met, how = _met(told, self._called.get(host, 0))
+            self._step("fault ends", f"{kind} at {host}: {how}", holds=met, host=host, fault=kind)
+            self.cells.append({"host": host, "fault": kind, "matched": told["matched"], "acted": told["acted"]})
+            if "ended" in told and told["ended"] != "ended by its controller":
+                self._unproved.append(f"{kind} at {host} ended early: {told['ended']}")
+            elif not met:
+                self._unproved.append(f"the fault met nothing: {kind} at {host}")
 
-    def alert(self, what: str, look: Callable[[], Any]) -> None:
-        """What must be told, seen at the receiving end."""
-        self._judge("alert", what, bool(look()))
+    def acted(self) -> int:
+        """On how many requests the faults that last now have acted."""
+        return sum(active.acted() for active in self._active)
 
-    def recovered(self, what: str, look: Callable[[], Any]) -> None:
-        """What must hold again when the fault is gone."""
-        self._judge("recovery", what, bool(look()))
+    def fallback(self, what: str, look: Any, *, within: float = 0.0) -> bool:
+        """What the customer must still get while the fault lasts: a truth, or a look that may take `within` seconds."""
+        return self._judge("fallback", what, look, within)
 
-    def _judge(self, kind: str, what: str, holds: bool) -> None:
-        self._step(kind, what, holds)
+    def alert(
+        self,
+        channel: str,
+        *,
+        names: Sequence[str] = (),
+        about: str | None = None,
+        within: float | None = None,
+        once: bool | None = None,
+    ) -> bool:
+        """Who must hear of it, seen at the receiving end: `names` are words of the cause, `about` marks the tenant.
+
+        In time from the fault's begin (the experiment's `alert_within`), and, except at Sentry, once until the end of
+        the story.
+        """
+        words = [*names, *([about] if about else [])]
+        begin = self._began()
+        deadline = begin + (self.aims.alert_within if within is None else within)
+        look = lambda: arrived(self._journal, [channel], begin, words)  # noqa: E731
+        found: list[Message] = eventually(look, bool, within=max(0.0, deadline - self._wall()))
+        told = f"{channel} hears of it" + (f", naming {', '.join(names)}" if names else "")
+        holds = bool(found) and found[0].at <= deadline
+        if found:
+            self._alerted.append(found[0].at)
+            told += f", after {found[0].at - begin:.1f} s"
+        self._step("alert", told, holds=holds, channel=channel)
         if not holds:
-            fail(f"{kind} did not hold: {what}")
-        ok(f"{kind}: {what}")
+            self._failed.append(f"alert: {told}" if found else f"alert: {channel} heard nothing that names {words}")
+        if once if once is not None else channel != "sentry":
+            self._later.append(lambda: self._once(channel, begin, words))
+        return holds
+
+    def _once(self, channel: str, begin: float, words: Sequence[str]) -> None:
+        until = self.fault_ended or self._wall()
+        found = [m for m in arrived(self._journal, [channel], begin, words) if m.at <= until + self._settle]
+        if len(found) > 1 and not all(m.says(["resolved"]) for m in found[1:]):
+            self._judge("alert", f"{channel} is told once, not {len(found)} times", look=False)
+
+    def silence(self, *channels: str, about: str | None = None) -> None:
+        """Nobody is told on these channels (of people, where none is named), from the begin to the end of the story."""
+        chosen = channels or ("slack", "mail")
+
+        def look() -> None:
+            found = arrived(self._journal, chosen, self.begin, [about] if about else [])
+            self._judge("silence", f"nothing is told on {', '.join(chosen)}: {len(found)} messages", look=not found)
+
+        self._later.append(look)
+
+    def recovered(self, what: str, look: Callable[[], Any], *, within: float | None = None) -> bool:
+        """What must hold again when the fault is gone, within the experiment's `recover_within` from its end."""
+        ended = self.fault_ended or self._wall()
+        limit = self.aims.recover_within if within is None else within
+        holds = bool(eventually(look, bool, within=max(0.0, ended + limit - self._wall())))
+        took = self._wall() - ended
+        self._step("recovery", f"{what}, after {took:.1f} s", holds=holds and took <= limit + 1)
+        if holds:
+            self._recovered.append(took)
+        else:
+            self._failed.append(f"recovery: not within {limit:g} s: {what}")
+        return holds
+
+    def resolved(self, channel: str, *, names: Sequence[str] = (), within: float | None = None) -> bool:
+        """The message that it is over, at the receiving end, within `recover_within` of the fault's end."""
+        ended = self.fault_ended or self._wall()
+        limit = self.aims.recover_within if within is None else within
+        look = lambda: arrived(self._journal, [channel], ended, names)  # noqa: E731
+        found = eventually(look, bool, within=max(0.0, ended + limit - self._wall()))
+        return self._judge("resolve", f"{channel} hears that it is over", bool(found))
+
+    def ledger(
+        self, look: Callable[[], Ledger], *, within: float | None = None, loss_at: float | None = None
+    ) -> Ledger:
+        """Hold what was promised against what happened, after quiet: `look` reconciles; again until nothing is open.
+
+        What was lost counts beyond the experiment's recovery point objective, if there was a loss at `loss_at`.
+        """
+        for load in self.loads:
+            load.stop()
+        limit = self.aims.recover_within if within is None else within
+        balance: Ledger = eventually(
+            look,
+            lambda found: found.balanced and not found.count(Outcome.PENDING),
+            within=limit,
+            sleep=lambda pause: time.sleep(max(pause, _LEDGER_PAUSE)),
+        )
+        at = loss_at if loss_at is not None else float("-inf")
+        lost = balance.lost_beyond(self.aims.rpo, at) if loss_at is not None else balance.of(Outcome.LOST)
+        self._balance, self._lost, self._doubled = balance, len(lost), balance.count(Outcome.DOUBLED)
+        self._step("ledger", "; ".join(str(balance).splitlines()), holds=not lost and not self._doubled)
+        if balance.unknown:
+            self._unproved += [f"the ledger: {text}" for text in balance.unknown]
+        if not any(sum(counts.values()) for counts in balance.counts.values()):
+            self._unproved.append("the ledger: nothing was promised")
+        if lost:
+            self._failed.append(f"ledger: {len(lost)} lost ({', '.join(sorted({line.duty for line in lost}))})")
+        if self._doubled:
+            doubled = {line.duty for line in balance.of(Outcome.DOUBLED)}
+            self._failed.append(f"ledger: {self._doubled} doubled ({', '.join(sorted(doubled))})")
+        return balance
+
+    def during_fault(self, load: Load) -> list[Any]:
+        """The samples of a load that began while the fault lasted."""
+        return load.between(self._began(), self.fault_ended or float("inf"))
+
+    # the verdict
+
+    def stop(self) -> None:
+        """End the load; nothing else of a story outlives its blocks."""
+        for load in self.loads:
+            load.stop(5.0)
+
+    def conclude(self) -> None:
+        """Form the verdict, now that no fault is left: inconclusive before fail before pass."""
+        self.stop()
+        if self._later and not self._unproved:
+            time.sleep(self._quiet)
+        for look in self._later:
+            look()
+        self._later.clear()
+        self._notes["experiment"] = self.record()
+        if self._unproved:
+            raise Undecided(f"inconclusive: {'; '.join(self._unproved)}")
+        if self._failed:
+            more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
+            fail(self._failed[0] + more)
+        if not self.cells:
+            raise Undecided("inconclusive: no fault was put")
+        if not any(step["step"] in ("fallback", "alert", "silence", "recovery", "ledger") for step in self.steps):
+            raise Undecided("inconclusive: nothing was asserted")
+        ok(f"{len(self.steps)} steps hold")
+
+    def record(self) -> dict[str, Any]:
+        """What the drill keeps of it."""
+        began, ended = self.fault_began, self.fault_ended
+        signs = [s.at for load in self.loads for s in load.samples if began and s.at >= began and not s.good]
+        if began is not None:
+            signs += [m.at for m in arrived(self._journal, ["sentry", *PEOPLE], began)]
+        counts = (
+            {d: {str(o): n for o, n in c.items()} for d, c in self._balance.counts.items()} if self._balance else {}
+        )
+        return {
+            "seconds_to_detect": _first(signs, began),
+            "seconds_to_alert": _first(self._alerted, began),
+            "seconds_to_recover": round(max(self._recovered), 3) if self._recovered else None,
+            "lost": self._lost,
+            "doubled": self._doubled,
+            "started": self.begin,
+            "fault": [None if t is None else round(t - self.begin, 3) for t in (began, ended)],
+            "steps": self.steps,
+            "symptoms": [load.shown(self.begin) for load in self.loads],
+            "ledger": counts,
+            "cells": self.cells,
+            "hosts": self._hosts,
+        }
+
+    def _judge(self, kind: str, what: str, look: Any, within: float = 0.0) -> bool:
+        holds = bool(eventually(look, bool, within=within) if callable(look) else look)
+        self._step(kind, what, holds=holds)
+        if not holds:
+            self._failed.append(f"{kind}: {what}")
+        return holds
+
+    def _began(self) -> float:
+        return self.fault_began if self.fault_began is not None else self.begin
+
+    def _step(self, kind: str, what: str, *, holds: bool, **more: str) -> None:
+        at = round(self._wall() - self.begin, 3)
+        self.steps.append({"at": at, "step": kind, "what": what, "holds": holds, **more})
+
+
+def _told(shown: dict[str, Any]) -> tuple[str, str]:
+    """A fault that was put by hand, in words and as a class."""
+    kind = f"{shown['provider']}.{shown['row']}" if shown["fault"] == "answer" else shown["fault"]
+    return f"{kind} at {shown['match'].get('host', 'every host')}", kind
+
+
+def _met(told: dict[str, Any], called: int) -> tuple[bool, str]:
+    """Whether a fault met anything, in words.
+
+    Who is refused by the kernel is never seen: that this story `called` the host before is the proof then.
+    """
+    if told["acted"]:
+        return True, f"acted on {told['acted']} of {told['matched']}"
+    if told["fault"] in ("refuse", "blackhole"):
+        return called > 0, f"the host was called {called} times before"
+    return False, "met nothing"
+
+
+def _first(times: Sequence[float], began: float | None) -> float | None:
+    """Seconds from the begin of the fault to the first of these times."""
+    return round(min(times) - began, 3) if times and began is not None else None

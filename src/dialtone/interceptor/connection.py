@@ -163,6 +163,12 @@ class Connection(asyncio.Protocol):
             if not self._stopped and not self.transport.is_closing():
                 self.transport.resume_reading()
 
+    def silence(self) -> None:
+        """Pass nothing on any more, in neither direction."""
+        self.stop(self.ACTING)
+        if self.outbound is not None:
+            self.outbound.stop()
+
     def _meet(self, host: str, then: Callable[[], None] | None = None) -> None:
         """The host is known: faults that act on connections act now; `then` goes on when they let it."""
         self.host = host

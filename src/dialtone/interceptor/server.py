@@ -10,6 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from dialtone.interceptor.board import Fault
 from dialtone.interceptor.core import Core
 from dialtone.interceptor.inbound import Inbound
 from dialtone.interceptor.listeners import Listener, told
@@ -126,14 +127,29 @@ class Interceptor:
     def _changed(self) -> None:
         """Faults came or went: listeners that are meant are closed, or opened again."""
         wanted: dict[str, str] = {}
+        meant: dict[str, Fault] = {}
         now = self.core.clock()
         for fault in self.core.board.early:
             mode, host = fault.spec.mechanism.listener(), fault.spec.match.host
             if mode and host and fault.begins <= now < fault.ends:
-                wanted[host.lower()] = mode
+                wanted[host.lower()], meant[host.lower()] = mode, fault
         self._write_unresolved(now)
         for name, listener in self.listeners.items():
             if listener.mode != wanted.get(name, ""):
                 task = asyncio.get_running_loop().create_task(listener.turn(wanted.get(name, "")))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+                if name in meant:
+                    self._cut(name, meant[name])
+
+    def _cut(self, host: str, fault: Fault) -> None:
+        """What stood falls silent or is reset as the machine goes: else a pool of connections would never notice."""
+        for connection in list(self.core.connections.values()):
+            if connection.host == host:
+                fault.matched += 1
+                fault.acted += 1
+                if fault.spec.mechanism.listener() == "blackhole":
+                    connection.silence()
+                    fault.waiting.then(connection.abort)
+                else:
+                    connection.abort()

@@ -61,6 +61,7 @@ class Sandbox:
         resident: bool = False,
         recoverable: bool = False,
         database_only: bool = False,
+        intercepted: bool = False,
     ) -> Sandbox:
         """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
 
@@ -68,7 +69,7 @@ class Sandbox:
         `--config FILE` and prints `ready`. `webhooks` are the paths of the application to which the stand-ins deliver
         (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
         take down. A `recoverable` one archives its WAL and has page checksums; `database_only` starts PostgreSQL and
-        nothing else.
+        nothing else. An `intercepted` one has the interceptor between the application and all that it calls.
         """
         commands = {"app": filled(app), "standins": filled(standins)}
         try:
@@ -79,6 +80,7 @@ class Sandbox:
                     "resident": resident,
                     "recoverable": recoverable,
                     "database_only": database_only,
+                    "intercepted": intercepted,
                 }
             )
         except OSError as error:
@@ -140,6 +142,12 @@ class Sandbox:
     def defects_file(self) -> Path:
         """The file with the JSON list of active defects."""
         return Path(self._state["defects_file"])
+
+    @property
+    def interceptor(self) -> Path | None:
+        """The folder of the interceptor between the application and its providers; None without one."""
+        folder = self._state.get("interceptor")
+        return Path(folder) if folder else None
 
     @property
     def ports(self) -> dict[str, int]:

@@ -6,12 +6,13 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
+from dialtone.sandbox.interception import HOSTS
 from dialtone.sandbox.ports import free_ports
 from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, REPAIRER, Cluster
 from dialtone.standins.postgrest.roles import AUTHENTICATOR
@@ -56,15 +57,22 @@ class Plan:
     defects_file: Path
     client_header: str
     webhooks: Mapping[str, str]
+    between: Mapping[str, int] = field(default_factory=dict)
+    """Ports where the interceptor stands for a part; none without one."""
 
     @classmethod
-    def make(cls, folder: Path, webhooks: Mapping[str, str], *, recoverable: bool = False) -> Plan:
+    def make(
+        cls, folder: Path, webhooks: Mapping[str, str], *, recoverable: bool = False, intercepted: bool = False
+    ) -> Plan:
         """A plan for a start in `folder`, with ports that are free now.
 
         `webhooks` are the paths of the application to which the stand-ins deliver; a `recoverable` database archives
-        its WAL and has page checksums.
+        its WAL and has page checksums; `intercepted` puts the interceptor between the application and all that it
+        calls.
         """
-        ports = free_ports(PORT_NAMES)
+        between = [f"before {part}" for part in HOSTS] if intercepted else []
+        chosen = free_ports([*PORT_NAMES, *between])
+        ports = {name: chosen[name] for name in PORT_NAMES}
         return cls(
             ports=ports,
             credentials=new_credentials(),
@@ -73,11 +81,16 @@ class Plan:
             defects_file=folder / "defects.json",
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
             webhooks=webhooks,
+            between={part: chosen[f"before {part}"] for part in HOSTS} if intercepted else {},
         )
 
     def url(self, name: str) -> str:
         """Address of a listener that speaks plain HTTP."""
         return f"http://127.0.0.1:{self.ports[name]}"
+
+    def outward(self, name: str) -> str:
+        """Address and port under which the application reaches a part."""
+        return f"127.0.0.1:{self.between.get(name, self.ports[name])}"
 
     def secret_values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
@@ -111,24 +124,24 @@ class Plan:
         files = self.certificates
         return {
             **{name: shared[name] for name in (*same, "GOOGLE_CLIENT_SECRET", "CRON_SECRET")},
-            "DATABASE_URL": self.cluster.url(OWNER, self.credentials.owner_password),
+            "DATABASE_URL": self.cluster.url(OWNER, self.credentials.owner_password, self.between.get("postgres")),
             "JWT_SECRET": self.credentials.jwt_secret,
             "TELNYX_PUBLIC_KEY": self.credentials.telnyx_public_key(),
-            "REDIS_REST_URL": self.url("upstash"),
+            "REDIS_REST_URL": f"http://{self.outward('upstash')}",
             "REDIS_REST_TOKEN": shared["UPSTASH_TOKEN"],
-            "SLACK_WEBHOOK_URL": self.url("slack") + self.credentials.slack_path,
-            "SENTRY_DSN": f"http://{self.credentials.sentry_key}@127.0.0.1:{self.ports['sentry']}/1",
-            "SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
+            "SLACK_WEBHOOK_URL": f"http://{self.outward('slack')}{self.credentials.slack_path}",
+            "SENTRY_DSN": f"http://{self.credentials.sentry_key}@{self.outward('sentry')}/1",
+            "SMTP_URL": f"smtp://{self.outward('smtp')}",
             "ALERT_EMAIL": "on-call@example.com",
             "NEXT_PUBLIC_APP_URL": self.url("edge"),
-            **{f"{prefix}SUPABASE_URL": self.url("postgrest") for prefix in ("", "NEXT_PUBLIC_")},
+            **{f"{prefix}SUPABASE_URL": f"http://{self.outward('postgrest')}" for prefix in ("", "NEXT_PUBLIC_")},
             **{f"{prefix}SUPABASE_ANON_KEY": shared["SUPABASE_ANON_KEY"] for prefix in ("", "NEXT_PUBLIC_")},
             "SUPABASE_SERVICE_ROLE_KEY": shared["SUPABASE_SERVICE_KEY"],
-            "STRIPE_API_BASE": self.url("stripe"),
-            "RETELL_API_BASE": self.url("retell"),
-            "TELNYX_API_BASE": self.url("telnyx"),
-            "GOOGLE_OAUTH_BASE": self.url("google_oauth"),
-            "GOOGLE_API_BASE": self.url("google"),
+            "STRIPE_API_BASE": f"http://{self.outward('stripe')}",
+            "RETELL_API_BASE": f"http://{self.outward('retell')}",
+            "TELNYX_API_BASE": f"http://{self.outward('telnyx')}",
+            "GOOGLE_OAUTH_BASE": f"http://{self.outward('google_oauth')}",
+            "GOOGLE_API_BASE": f"http://{self.outward('google')}",
             "PORT": str(self.ports["edge"]),
             "TLS_PORT": str(self.ports["tls"]),
             "PLAIN_PORT": str(self.ports["plain"]),

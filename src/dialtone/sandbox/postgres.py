@@ -141,9 +141,9 @@ class Cluster:
             return None
         return lines[number - 1].strip() if len(lines) >= number else None
 
-    def url(self, user: str, password: str) -> str:
-        """Connection URL of the application's database."""
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{DATABASE}"
+    def url(self, user: str, password: str, port: int | None = None) -> str:
+        """Connection URL of the application's database; `port` is for whoever reaches it by another way."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{port or self.port}/{DATABASE}"
 
     def set_up(self, credentials: Credentials, environment: Mapping[str, str]) -> None:
         """Create roles, database and extension. Raises RuntimeError with psql's words when that fails.

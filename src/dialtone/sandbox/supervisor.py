@@ -24,6 +24,7 @@ from typing import Any
 
 from dialtone.redact import Redactor
 from dialtone.sandbox import folder as folders
+from dialtone.sandbox import interception
 from dialtone.sandbox.environment import Plan, default_application, inherited
 from dialtone.sandbox.isolation import Identity, identity_for_postgres
 from dialtone.sandbox.leftovers import sweep
@@ -66,7 +67,10 @@ class Supervisor:
         until = self.watch.until
         identity = identity_for_postgres()
         plan = self.plan = Plan.make(
-            self.folder.path, self.order["webhooks"], recoverable=bool(self.order.get("recoverable"))
+            self.folder.path,
+            self.order["webhooks"],
+            recoverable=bool(self.order.get("recoverable")),
+            intercepted=bool(self.order.get("intercepted")),
         )
         for value in plan.secret_values():
             self.redactor.add(value)
@@ -78,17 +82,19 @@ class Supervisor:
             self._start_database(plan, making, identity, deadline, [])
             return self._write_state(plan, time.monotonic() - began)
         standins = self._start_standins(plan)
+        between = self._start_interceptor(plan)
         plan.certificates.issue()
         # The application of this package waits for its database, so it may load meanwhile; another one need not.
         waiting = [] if self.order["app"] else [self.start_application(plan)]
-        server = self._start_database(plan, making, identity, deadline, [standins, *waiting])
+        server = self._start_database(plan, making, identity, deadline, [standins, *between, *waiting])
+        until(lambda: not between or self._intercepts.exists(), "the interceptor", deadline, alive=[server, *between])
 
         say(progress="starting the application")
         application = waiting[0] if waiting else self.start_application(plan)
-        alive = [server, application, standins]
+        alive = [server, application, *between, standins]
         until(lambda: standins.ready, "the stand-ins", deadline, alive)
         accepts = answers(plan.ports["edge"]) if self.order["app"] else None
-        alive = [server, standins, application]
+        alive = [server, standins, *between, application]
         until(lambda: application.ready or bool(accepts and accepts()), "the application", deadline, alive)
         return self._write_state(plan, time.monotonic() - began)
 
@@ -115,6 +121,16 @@ class Supervisor:
         config = self.folder.write("standins.json", plan.for_standins())
         command = self.order["standins"] or [sys.executable, "-P", "-m", "dialtone.standins"]
         return self.add("standins", [*command, "--config", str(config)])
+
+    @property
+    def _intercepts(self) -> Path:
+        return self.folder.path / interception.FOLDER / "state.json"
+
+    def _start_interceptor(self, plan: Plan) -> list[Part]:
+        if not plan.between:
+            return []
+        told = interception.settings(self._intercepts.parent, plan.ports, plan.between)
+        return [self.add("interceptor", interception.command(self.folder.write("interceptor.json", told)))]
 
     def start_application(self, plan: Plan, own: Mapping[str, str] | None = None) -> Part:
         """Start the application; `own` replaces some of its environment."""
@@ -168,6 +184,7 @@ class Supervisor:
                 "admin_database_url": plan.admin_url,
                 "defects_file": str(plan.defects_file),
                 "ports": dict(plan.ports),
+                "interceptor": str(self._intercepts.parent) if plan.between else None,
             },
         )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dialtone.objective import Objective
+from dialtone.target.books import Book
 from dialtone.target.duration import Duration
 from dialtone.target.outside import EffectOf, RateLimit, Webhook
 from dialtone.target.parts import Part, Text, pattern
@@ -285,6 +286,7 @@ class Profile(Part):
         default=None, description="credential that holds the database URL of a role that may repair"
     )
     tenant: Tenant | None = None
+    books: dict[str, Book] = {}
     journal: Journal | None = None
     history: History = History()
     gate: Gate = Gate()

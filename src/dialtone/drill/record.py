@@ -1,0 +1,129 @@
+"""A drill as data: `drill.json` from the reports of its experiments, and one line of it for the trend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dialtone.judging import Meta, Record
+
+PROPERTY = "dialtone-experiment"
+TREND = "drills.jsonl"
+"""One line for each drill, beside `drill.json`."""
+KEPT = 200
+_WORST = ("fail", "inconclusive", "pass")
+_TIMES = ("seconds_to_detect", "seconds_to_alert", "seconds_to_recover")
+FIGURES = (*_TIMES, "lost", "doubled")
+
+
+def told(meta: Meta, record: Record) -> dict[str, Any]:
+    """What a worker tells of an experiment: its declaration, and what its story showed if it got that far."""
+    aims = {"alert_within": meta.aims.alert_within, "recover_within": meta.aims.recover_within, "rpo": meta.aims.rpo}
+    shown: dict[str, Any] = {
+        **dict.fromkeys(_TIMES),
+        "lost": 0,
+        "doubled": 0,
+        "steps": [],
+        "symptoms": [],
+        "ledger": {},
+        "cells": [],
+    }
+    return {"dependency": meta.dependency, "objectives": aims, **shown, **record.notes.get("experiment", {})}
+
+
+def verdict_of(entry: Mapping[str, Any]) -> str:
+    """`pass`, `fail` or `inconclusive` from an entry of verdicts.json: what is unknown is never a pass."""
+    return {"ok": "pass", "degraded": "pass", "breach": "fail", "critical": "fail"}.get(
+        entry["verdict"], "inconclusive"
+    )
+
+
+class Drill:
+    """Gathers the experiments of a run in its controller, from reports only."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, dict[str, Any]] = {}
+
+    def take(self, nodeid: str, properties: Iterable[tuple[str, Any]]) -> None:
+        """Take one report's properties."""
+        for name, value in properties:
+            if name == PROPERTY:
+                self.told[nodeid] = json.loads(value) if isinstance(value, str) else dict(value)
+
+    def document(
+        self, entries: Mapping[str, Mapping[str, Any]], *, target: str, started: float, finished: float
+    ) -> dict[str, Any]:
+        """`build/drill.json`, from this and the entries of verdicts.json by test; times are seconds."""
+        experiments, unarmed = [], []
+        for nodeid, entry in entries.items():
+            if not entry["experiment"]:
+                continue
+            if not entry["armed"]:
+                unarmed.append({"id": entry["id"], "reason": entry["reason"]})
+                continue
+            known = self.told.get(nodeid, {})
+            own = {name: entry[name] for name in ("severity", "runbook", "kind", "reason", "seconds")}
+            head = {"id": entry["id"], "dependency": known.get("dependency", ""), "verdict": verdict_of(entry)}
+            figures = {name: known.get(name, 0 if name in ("lost", "doubled") else None) for name in FIGURES}
+            experiments.append({**head, **figures, **own, "nodeid": nodeid, **known})
+        experiments.sort(key=lambda e: (_WORST.index(e["verdict"]), e["id"]))
+        return {
+            "target": target,
+            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(finished - started, 1),
+            "verdicts": {v: sum(e["verdict"] == v for e in experiments) for v in _WORST},
+            "experiments": experiments,
+            "unarmed": unarmed,
+            "matrix": matrix(experiments),
+        }
+
+
+def matrix(experiments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Dependency x fault -> outcome. A cell that no experiment met is not in it: a hole."""
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    hosts: set[str] = set()
+    for experiment in experiments:
+        hosts |= set(experiment.get("hosts", ()))
+        for cell in experiment["cells"]:
+            found = cells.setdefault(
+                (cell["host"], cell["fault"]),
+                {"host": cell["host"], "fault": cell["fault"], "outcome": "pass", "experiments": []},
+            )
+            found["experiments"].append(experiment["id"])
+            found["outcome"] = min(found["outcome"], experiment["verdict"], key=_WORST.index)
+    hosts |= {host for host, _ in cells}
+    classes: dict[str, int] = dict.fromkeys(sorted(hosts), 0)
+    for host, _ in cells:
+        classes[host] += 1
+    return {
+        "hosts": sorted(hosts),
+        "faults": sorted({kind for _, kind in cells}),
+        "cells": [cells[key] for key in sorted(cells)],
+        "classes": classes,
+    }
+
+
+def keep(folder: Path, document: Mapping[str, Any]) -> None:
+    """Append the drill to the trend, which keeps its last 200."""
+    path = folder / TREND
+    line = {name: document[name] for name in ("target", "started", "seconds", "verdicts")}
+    line["experiments"] = {e["id"]: {n: e[n] for n in ("verdict", *FIGURES)} for e in document["experiments"]}
+    lines = path.read_text().splitlines()[-(KEPT - 1) :] if path.exists() else []
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text("\n".join([*lines, json.dumps(line, separators=(",", ":"))]) + "\n")
+    draft.replace(path)
+
+
+def trend(folder: Path) -> list[dict[str, Any]]:
+    """The drills that are remembered, the oldest first; a line that cannot be read is left out."""
+    found = []
+    path = folder / TREND
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
