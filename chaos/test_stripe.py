@@ -17,7 +17,6 @@ HOST = "api.stripe.com"
     faults={
         "unavailable": fault("stripe.any.unavailable"),
         "gone": fault("refuse", host=HOST),
-        "answer-lost": fault("in-doubt", host=HOST, method="POST", nth=1, says="the answer to a charge is lost"),
     },
 )
 def test_booking_survives_stripe(story, fault, tenants, book, reconciled):
@@ -34,3 +33,23 @@ def test_booking_survives_stripe(story, fault, tenants, book, reconciled):
 
     story.recovered("a caller books", lambda: book(tenant).success)
     story.ledger(reconciled)
+
+
+@experiment(
+    dependency="stripe",
+    runbook="external-apis",
+    severity="P0",
+    needs=["webhooks.retell", "tenant", "journal", "requests.book", "books.charge"],
+    faults={
+        "reset": fault("in-doubt", host=HOST, method="POST", nth=1, says="the answer to a charge is lost"),
+    },
+    smoke=True,
+)
+def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled):
+    """Stripe charges and its answer never comes: asked again with the same key, nobody pays twice or hears of it."""
+    tenant = tenants()
+    story.steady("a booking works", lambda: book(tenant).success)
+    with story.fault(fault):
+        story.fallback("the caller gets the appointment", book(tenant).success)
+    story.ledger(reconciled)
+    story.silence("slack", "mail", about=tenant["id"])
