@@ -18,7 +18,7 @@ LAYERS: list[list[str]] = [
     ["cli"],
     ["plugin"],
     ["fixtures", "recovery_fixtures", "start"],
-    ["session", "watch"],
+    ["session", "watch", "github"],
     ["runbook"],
     ["keeping"],
     ["catalog", "tenant", "environment", "outcome", "report", "side_channels", "drill"],

@@ -24,7 +24,7 @@ checks and experiments themselves are run by pytest:
 exit codes of such a run: 0 nothing worse than degraded, 1 breach or critical, 2 to 5 pytest's own, 10 a check itself
 failed, 11 offline, 12 a P0 check was refused, 13 nothing was judged, 14 an experiment was inconclusive,
 15 the history is in trouble, 16 a message about an incident reached nobody, 17 rounds were missed, 18 a check that the
-gate requires is not armed
+gate requires is not armed, 19 the revision that a gate is for is not served
 """
 
 
@@ -73,14 +73,20 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.incidents import commands as incidents
 
     incidents.add_parser(commands)
-    from dialtone.start import doctor, importing, init
+    from dialtone.start import doctor, flows, importing, init
 
     doctor.add_parser(commands)
     init.add_parser(commands)
     importing.add_parser(commands)
+    flows.add_parser(commands)
     from dialtone.watch import gate
 
     gate.add_parser(commands)
+    from dialtone.github import command as github
+    from dialtone.report import export
+
+    export.add_parser(commands)
+    github.add_parser(commands)
     return top
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.docs.conftest import ROOT
 
 from dialtone.signing.configured import Hmac
-from dialtone.target import model, parts, provider
+from dialtone.target import gate, model, parts, provider
 from dialtone.target.duration import seconds
 
 TEXT = (ROOT / "docs" / "profile.md").read_text()
@@ -24,7 +24,9 @@ TABLES: dict[str, type[parts.Part]] = {
     "timeouts": model.Limits,
     "budget": model.Budget,
     "schedule": model.Schedule,
-    "gate": model.Gate,
+    "gate": gate.Gate,
+    "revision": gate.Revision,
+    "allowance": gate.Allowance,
     "client_address": model.ClientAddress,
     "edge": model.Edge,
     "session": model.Session,
@@ -103,7 +105,7 @@ def test_every_key_is_told(anchor: str) -> None:
 
 def test_no_table_is_missing() -> None:
     """Every table that the model has is on the page."""
-    told = {t for file in (model, provider) for t in vars(file).values() if isinstance(t, type)}
+    told = {t for file in (model, provider, gate) for t in vars(file).values() if isinstance(t, type)}
     assert set(TABLES.values()) == {t for t in told if issubclass(t, parts.Part)} - {parts.Part}
 
 

@@ -17,7 +17,7 @@ from dialtone.verdict import Finding, Kind, Severity, Verdict
 
 EXIT_BROKEN, EXIT_OFFLINE, EXIT_REFUSED, EXIT_NOTHING_JUDGED, EXIT_INCONCLUSIVE = 10, 11, 12, 13, 14
 EXIT_HISTORY, EXIT_UNHEARD, EXIT_MISSED = 15, 16, 17
-EXIT_REQUIRED = 18
+EXIT_REQUIRED, EXIT_REVISION = 18, 19
 EXIT_WORDS = {
     EXIT_BROKEN: "a check itself failed: nothing is known about what it checks",
     EXIT_OFFLINE: "the prober is offline: none of its witnesses answers",
@@ -27,6 +27,7 @@ EXIT_WORDS = {
     EXIT_HISTORY: "the history is in trouble; the verdicts above are complete",
     EXIT_UNHEARD: "a message about an incident reached nobody on any channel: build/undelivered.json holds it",
     EXIT_REQUIRED: "a check that the gate requires is not armed, or is none of its checks",
+    EXIT_REVISION: "the revision that was to be looked at was not served, or not all the time",
     EXIT_MISSED: "rounds were missed: those that ran found nothing",
 }
 

@@ -163,6 +163,16 @@ def names(path: Path, target: str, table: str, key: str | None = None) -> list[s
     return [name for name, entry in entries.items() if key is None or (isinstance(entry, dict) and entry.get(key))]
 
 
+def raw(path: Path, target: str | None = None) -> dict[str, Any]:
+    """A target's own tables laid over the defaults, or every target by its name, as they stand in the file."""
+    file = read(path)
+    if target is None:
+        return {name: {**file.defaults, **table} for name, table in file.target.items()}
+    if target not in file.target:
+        raise ProfileError(f"{path.name}: there is no target {target!r}; it describes {', '.join(sorted(file.target))}")
+    return _merge(file.defaults, file.target[target])
+
+
 def app_defects(path: Path, name: str) -> list[str] | None:
     """The command that lists the defects of a target's own application; None where it has none of its own."""
     file = read(path)

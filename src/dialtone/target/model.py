@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from dialtone.objective import Objective
 from dialtone.target.books import Book
 from dialtone.target.duration import Duration
+from dialtone.target.gate import Allowance, Gate
 from dialtone.target.outside import EffectOf, RateLimit, Webhook
 from dialtone.target.parts import Part, Text, pattern
 from dialtone.target.provider import Leftovers, Provider, Tool
@@ -223,12 +224,6 @@ class History(Part):
     false_pages: float = Field(default=1.0, gt=0, description="per month, for the whole suite")
 
 
-class Gate(Part):
-    """`[gate]`: checks without which `--gate` says nothing."""
-
-    required: list[Text] = Field(default=[], description="ids of checks that have to be armed; without a case, all")
-
-
 class Profile(Part):
     """`[target.NAME]`: one deployment that is watched."""
 
@@ -290,6 +285,7 @@ class Profile(Part):
     journal: Journal | None = None
     history: History = History()
     gate: Gate = Gate()
+    allowance: Allowance = Allowance()
     contacts: dict[str, str] = Field(default={}, description="whom to turn to about a provider: address or words")
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
@@ -357,5 +353,5 @@ class Profile(Part):
         for n, p in self.providers.items():
             told |= {f"providers.{n}.headers": p.headers, f"providers.{n}.query": p.query}
         for where, table in told.items():
-            names += [(f"{where}.{k}", v[11:]) for k, v in table.items() if v.startswith("credential:")]
+            names += [(f"{where}.{k}", v[11:].rstrip("?")) for k, v in table.items() if v.startswith("credential:")]
         return names

@@ -59,8 +59,12 @@ class Target:
         raise Unarmed(f"{_LACKING}credentials.{name}")
 
     def headers(self, named: Mapping[str, str]) -> dict[str, str]:
-        """Headers (or parameters) of the profile, `credential:NAME` put in; raises Unarmed where one is missing."""
-        return {k: self.secret(v[11:]) if v.startswith("credential:") else v for k, v in named.items()}
+        """Headers (or parameters) of the profile, `credential:NAME` put in; raises Unarmed where one is missing.
+
+        `credential:NAME?` is left out where it is not set.
+        """
+        kept = {k: v for k, v in named.items() if not v.endswith("?") or v[11:-1] in self.credentials}
+        return {k: self.secret(v[11:].rstrip("?")) if v.startswith("credential:") else v for k, v in kept.items()}
 
     def url(self, where: str) -> str:
         """The address of a route, which may be a whole URL already."""

@@ -1,0 +1,119 @@
+"""History and report of a job: brought back before the checks, kept after them.
+
+A history at a server (`DIALTONE_HISTORY`) needs neither. Else it is an artifact of the default branch's last runs: of a
+private repository as it is, of a public one sealed, or not at all. One that a newer program has written, or that could
+not be asked for, is left alone: the run goes on without it, ends red with its own exit code, and keeps nothing, so that
+nothing is written over.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dialtone.github.api import GitHubError
+from dialtone.github.job import Job, recall, remember
+from dialtone.history import StoreError
+from dialtone.history.snapshot import snapshot, usable
+from dialtone.report.export import RECIPIENT, SECRET, bundle
+from dialtone.signing import sealed
+
+PLACE, UPLOAD, REPORT = Path("build/history.db"), Path("build/history-artifact"), Path("build/report")
+NAME = "dialtone-history"
+_LOOKS = 3  # artifacts that are looked at: the newest may be damaged
+
+
+def artifact(target: str) -> str:
+    """The name of a target's history among the artifacts."""
+    return f"{NAME}-{target}"
+
+
+def restore(job: Job, target: str) -> str:
+    """Bring the history back; what is to be told. Outputs `history`: what DIALTONE_HISTORY is for the checks."""
+    if os.environ.get("DIALTONE_HISTORY", "").strip():
+        job.output(history="")
+        remember(history={"keep": False})
+        return "the history is where DIALTONE_HISTORY says"
+    try:
+        told = _newest(job, target)
+    except (GitHubError, StoreError, sealed.SealError) as trouble:
+        job.output(history="off")
+        remember(history={"keep": False, "trouble": str(trouble)})
+        return f"::error title=history::the history could not be brought back, and is left as it is: {trouble}"
+    job.output(history=str(PLACE))
+    remember(history={"keep": True})
+    return told
+
+
+def _newest(job: Job, target: str) -> str:
+    name = artifact(target)
+    branch = (job.payload.get("repository") or {}).get("default_branch") or os.environ.get("GITHUB_REF_NAME", "main")
+    listed = job.api.ask("GET", f"/actions/artifacts?name={name}&per_page=100")["artifacts"]
+    found = [one for one in listed if not one["expired"] and _own(one, branch)]
+    damaged = ""
+    for one in found[:_LOOKS]:
+        with tempfile.TemporaryDirectory(prefix="dialtone-history-") as folder:
+            try:
+                fresh = _opened(job.api.download(f"/actions/artifacts/{one['id']}/zip"), Path(folder))
+            except sealed.SealError as wrong:
+                damaged = damaged or str(wrong)
+                continue
+            usable(fresh)
+            PLACE.parent.mkdir(parents=True, exist_ok=True)
+            snapshot(fresh, PLACE)
+        return f"the history of artifact {one['id']}, {one['size_in_bytes']:,} bytes, is in {PLACE}"
+    if found:
+        raise StoreError(damaged)
+    return f"::notice title=history::no artifact {name} of {branch} is there: the history begins with this run"
+
+
+def _own(one: dict[str, Any], branch: str) -> bool:
+    """Of the default branch of this repository: what a pull request uploads under the same name is nobody's history."""
+    run = one.get("workflow_run") or {}
+    return bool(run.get("head_branch") == branch and run.get("repository_id") == run.get("head_repository_id"))
+
+
+def _opened(content: bytes, folder: Path) -> Path:
+    files = {path.name: path for path in sealed.unpacked(content, folder)}
+    if "history.sealed" in files:
+        key = os.environ.get(SECRET, "")
+        if not key:
+            raise StoreError(f"the history is sealed: give the step the secret {SECRET}")
+        files |= {p.name: p for p in sealed.unpacked(sealed.unseal(files["history.sealed"].read_bytes(), key), folder)}
+    if "history.db" not in files:
+        raise sealed.SealError("the artifact holds no history")
+    return files["history.db"]
+
+
+def pack(job: Job, build: Path = Path("build")) -> list[str]:
+    """Write what is to be uploaded; what is to be told. Outputs `report` and `history`: folders, empty for nothing."""
+    key = os.environ.get(SECRET, "")
+    recipient = os.environ.get(RECIPIENT, "") or (sealed.public_half(key) if key else "")
+    made = bundle(build, REPORT, full=job.private, recipient=recipient)
+    whole = "whole" if job.private else "sealed" if recipient else "its public part alone: the repository is public"
+    told = [f"report: {len(made)} files, {whole}"]
+    history = ""
+    if recall().get("history", {}).get("keep") and PLACE.is_file():
+        if job.private or recipient:
+            history = str(UPLOAD)
+            _keep(UPLOAD, "" if job.private else recipient)
+            told.append("history: kept" + ("" if job.private else ", sealed"))
+        else:
+            told.append(
+                f"::notice title=history::the repository is public and there is no {SECRET}: no history is kept."
+                " Give it that secret, or DIALTONE_HISTORY=postgresql://…"
+            )
+    job.output(report=str(REPORT), history=history)
+    return told
+
+
+def _keep(to: Path, recipient: str) -> None:
+    shutil.rmtree(to, ignore_errors=True)
+    snapshot(PLACE, to / "history.db")
+    if recipient:
+        box = sealed.seal(sealed.packed([to / "history.db"], to), recipient)
+        (to / "history.db").unlink()
+        (to / "history.sealed").write_bytes(box)

@@ -1,0 +1,178 @@
+"""`dialtone workflows`: the GitHub workflows of a profile, from one template each.
+
+A workflow gets the variables and secrets that its target's checks need, by name, and no other: written anew when a
+check needs one more. `dialtone init` writes the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as packaged
+from pathlib import Path
+
+from dialtone.catalog import CatalogError, collected, rows
+from dialtone.target import ProfileError, Target
+from dialtone.target.load import alerting, describe, nearest, raw
+
+FOLDER = Path(".github/workflows")
+CHECKLIST = Path(".github/drill-checklist.md")
+INSTALL = "python -m pip install -q 'pytest-dialtone[{extras}]'"
+EXTRAS = {"checks": "xdist,allure,database,history,signing", "gate": "xdist,database,signing", "drill": "sandbox"}
+_VARIABLE = re.compile(r"\$\{(\w+)\??\}")
+_ADDRESS = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a target needs of its environment: `variables` are no secrets, `address` is the one of its base_url."""
+
+    target: str
+    variables: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    address: str = ""
+
+
+def needs(config: Path, target: str, checks: Sequence[str], *, alerts: bool = False) -> Needs:
+    """What the checks need on a target of a profile, and its alerts. Raises ProfileError, CatalogError."""
+    known = describe(config, target)
+    found = rows(collected(checks, target, config), known)
+    asked = {name for row in found if row.runs for name in row.variables}
+    asked |= _common(known)
+    told = raw(config, target)
+    named = set(_VARIABLE.findall(str(told)))
+    base = _ADDRESS.fullmatch(str(told.get("base_url", "")))
+    credentials = set(known.profile.credentials.values())
+    secret = asked & credentials
+    if alerts:
+        channels = alerting(config).channels.values()
+        secret |= {name for c in channels for name in (c.secret, c.signing) if name}
+    return Needs(target, sorted(named - credentials), sorted(secret), base[1] if base else "")
+
+
+def _common(known: Target) -> set[str]:
+    """Variables of the credentials that go with every request: the prober's own key, and those in headers."""
+    told = [v.removeprefix("credential:").rstrip("?") for v in known.profile.headers.values() if ":" in v]
+    return {known.profile.credentials[name] for name in ("synthetic_key", *told) if name in known.profile.credentials}
+
+
+def environment(needed: Iterable[Needs], without: str = "") -> list[str]:
+    """Lines of a step's `env`: variables of the repository, then its secrets."""
+    variables = {name for n in needed for name in n.variables} - {without}
+    secrets = {name for n in needed for name in n.secrets}
+    return [f"{v}: ${{{{ vars.{v} }}}}" for v in sorted(variables)] + [
+        f"{s}: ${{{{ secrets.{s} }}}}" for s in sorted(secrets)
+    ]
+
+
+def render(name: str, values: Mapping[str, str | Sequence[str]]) -> str:
+    """A template with its values. A line that is nothing but a name of no lines goes, with the comment above it."""
+    text = (packaged("dialtone.start") / "workflows" / f"{name}.yml").read_text()
+    made: list[str] = []
+    for line in text.splitlines():
+        alone = re.fullmatch(r"(\s*)@(\w+)@", line)
+        if alone:
+            told = values.get(alone[2], ())
+            lines = [told] if isinstance(told, str) and told else list(told)
+            if not lines and made and made[-1].strip().startswith("# What is not set"):
+                made.pop()
+            made += [alone[1] + one for one in lines]
+        else:
+            made.append(re.sub(r"@([A-Z]+)@", lambda m: str(values.get(m[1], "")), line))
+    return "\n".join(made) + "\n"
+
+
+def checks(needed: Needs, install: str, cache: Sequence[str] = ()) -> str:
+    """Watches a target."""
+    when = f"if: vars.{needed.address} != ''" if needed.address else ""
+    told = {"TARGET": needed.target, "IF": when, "INSTALL": install, "CACHE": cache}
+    allure = " --alluredir build/allure-results" if "allure" in install else ""
+    return render("checks", {**told, "ENVIRONMENT": environment([needed]), "ALLURE": allure})
+
+
+def gate(preview: Needs, baseline: Needs | None, install: str, cache: Sequence[str] = ()) -> str:
+    """Gates a preview beside a baseline."""
+    told = {"TARGET": preview.target, "URL": preview.address, "INSTALL": install, "CACHE": cache}
+    beside = f" --baseline {baseline.target}" if baseline else ""
+    needed = [preview, *([baseline] if baseline else [])]
+    return render("gate", {**told, "BASELINE": beside, "ENVIRONMENT": environment(needed, preview.address)})
+
+
+def drill(targets: Sequence[str], install: str, cache: Sequence[str] = ()) -> str:
+    """Holds the experiments."""
+    return render("drill", {"TARGETS": ", ".join(targets), "INSTALL": install, "CACHE": cache})
+
+
+def checklist() -> str:
+    """What only people can do."""
+    return (packaged("dialtone.start") / "workflows" / "drill-checklist.md").read_text()
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; it sets `run`, a function from the arguments to an exit code."""
+    parser = commands.add_parser(
+        "workflows",
+        help="write the GitHub workflows of a profile: checks, gate, drill",
+        description="Writes .github/workflows/checks.yml, gate.yml (where the profile has a preview) and drill.yml"
+        " (where there are experiments) from dialtone.toml: each gets the variables and secrets that its checks need,"
+        " by name. Exit codes: 0 written, or nothing to do; 1 with --check: they differ; 4 the profile cannot be read.",
+    )
+    parser.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
+    parser.add_argument("--check", action="store_true", help="write nothing; say whether they are as they would be")
+    parser.add_argument("--target", default="production", metavar="NAME", help="what is watched (production)")
+    parser.add_argument("--preview", default="preview", metavar="NAME", help="what is gated (preview)")
+    parser.add_argument("--install", default=INSTALL, metavar="COMMAND", help="{extras} in it: what the workflow needs")
+    parser.add_argument("--cache", metavar="FILE", help="of which a change makes pip's cache anew")
+    parser.set_defaults(run=_run)
+
+
+def made(config: Path, target: str, preview: str, install: str, cache: str | None = None) -> dict[Path, str]:
+    """The files of a profile, path -> text. Raises ProfileError, CatalogError."""
+    root = config.resolve().parent
+    paths = [str(root / "checks")]
+    kept = ["cache: pip", f"cache-dependency-path: {cache}"] if cache else []
+    targets = raw(config)
+    watched = needs(config, target, paths, alerts=True)
+    found = {FOLDER / "checks.yml": checks(watched, install.replace("{extras}", EXTRAS["checks"]), kept)}
+    if preview in targets:
+        live = raw(config, target).get("base_url", "")
+        beside = Needs(target, _VARIABLE.findall(str(live)))  # only asked for pages, by GET
+        seen = needs(config, preview, [*paths, "--gate"])
+        if not seen.address:
+            raise ProfileError(f'target.{preview}.base_url has to be a variable: base_url = "${{PREVIEW_URL}}"')
+        found[FOLDER / "gate.yml"] = gate(seen, beside, install.replace("{extras}", EXTRAS["gate"]), kept)
+    if (root / "chaos").is_dir():
+        others = [name for name, table in targets.items() if table.get("kind") == "sandbox"]
+        found[FOLDER / "drill.yml"] = drill(others, install.replace("{extras}", EXTRAS["drill"]), kept)
+        found[CHECKLIST] = checklist()
+    return found
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = args.config or nearest()
+    try:
+        found = made(config, args.target, args.preview, args.install, args.cache)
+    except (ProfileError, CatalogError) as wrong:
+        print(wrong, file=sys.stderr)
+        return 4
+    root, code = config.resolve().parent, 0
+    for path, text in found.items():
+        old = (root / path).read_text() if (root / path).exists() else ""
+        if path == CHECKLIST and old:  # the team's own, once it is there
+            continue
+        if old == text:
+            print(f"as it is: {path}")
+        elif args.check:
+            code = 1
+            sys.stdout.writelines(
+                difflib.unified_diff(old.splitlines(True), text.splitlines(True), str(path), "as it would be")
+            )
+        else:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+            print(f"written: {path}")
+    return code

@@ -1,0 +1,313 @@
+"""Every `run:` step of the workflows, with the events of GitHub, against a stand-in for its API.
+
+The token of a job has the permissions that its workflow names: what they do not cover is refused, as GitHub does it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.github import payloads
+from tests.github.actions import Run, Runner
+from tests.github.conftest import CHAOS, TOKEN, Site, environment
+from tests.github.payloads import SHA
+
+from dialtone.signing.sealed import new_key
+from dialtone.standins.github import Artifact, Job
+
+ROOT = Path(__file__).parents[2]
+FLOWS = ROOT / ".github/workflows"
+SEEN: set[tuple[str, str]] = set()
+"""Workflow and step that were executed in this process."""
+
+
+class Repository:
+    """A checked out repository in which workflows run."""
+
+    def __init__(self, folder: Path, site: Site) -> None:
+        self.folder, self.site = folder, site
+        self.secrets: dict[str, str] = {}
+        self.vars = {"PRODUCTION_URL": site.url, "PREVIEW_URL": ""}
+
+    def run(self, flow: str, job: str, name: str, payload: Mapping[str, Any], *, run: int = 41, **inputs: str) -> Run:
+        """Run one job of a workflow; its token has the permissions of that job."""
+        path = FLOWS / f"{flow}.yml"
+        told = yaml.safe_load(path.read_text())
+        permissions = told["jobs"][job].get("permissions", told["permissions"])
+        granted = {k.replace("-", "_"): v for k, v in permissions.items()}
+        self.site.github.jobs = {TOKEN: Job(TOKEN, granted)}
+        env = environment(self.folder, self.site, name, payload, run)
+        github = {"event": payload, "event_name": name, "token": TOKEN, "run_id": str(run), "repository": "acme/shop"}
+        runner = Runner(self.folder, env)
+        done = runner.job(path, job, github=github, secrets=self.secrets, vars=self.vars, inputs=inputs)
+        SEEN.update((flow, step.name) for step in done.steps if step.argv)
+        return done
+
+    @property
+    def summary(self) -> str:
+        """The page of the run."""
+        path = self.folder / ".summary.md"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def shop(repository: Path, site: Site) -> Repository:
+    """The repository, with its pull request open."""
+    site.github.held.pulls[SHA] = [payloads.pull()]
+    return Repository(repository, site)
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """An artifact's archive."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of this machine reaches a job."""
+    for name in ("DIALTONE_TARGET", "DIALTONE_HISTORY", "DIALTONE_CONFIG", "DIALTONE_VERDICTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_checks_on_a_schedule(shop: Repository, site: Site) -> None:
+    """Green; the report is whole, the history is kept, and the next run takes it up; somebody hears a heartbeat."""
+    shop.secrets = {"DIALTONE_HEARTBEAT_URL": f"{site.url}/ping/one"}
+    done = shop.run("checks", "checks", "schedule", payloads.schedule())
+    assert done.status == "success", [(s.name, s.outcome) for s in done.steps]
+    assert site.github.pings == ["one"]
+    assert "**1 ok, 1 unarmed**" in shop.summary
+    assert set(done.uploads) == {"report", "dialtone-history-production"}
+    assert (done.uploads["report"] / "verdicts.json").is_file()
+    history = (done.uploads["dialtone-history-production"] / "history.db").read_bytes()
+    site.github.held.artifacts.append(Artifact("dialtone-history-production", zipped("history.db", history)))
+    shutil.rmtree(shop.folder / "build")
+    again = shop.run("checks", "checks", "schedule", payloads.schedule(), run=42)
+    assert again.outputs["Restore the history"] == {"history": "build/history.db"}
+    more = (again.uploads["dialtone-history-production"] / "history.db").read_bytes()
+    assert runs_in(more, shop.folder) == 2
+
+
+def runs_in(history: bytes, folder: Path) -> int:
+    """Runs that a history holds."""
+    import sqlite3
+
+    path = folder / "seen.db"
+    path.write_bytes(history)
+    with sqlite3.connect(path) as connection:
+        return int(connection.execute("SELECT count(*) FROM dialtone_run").fetchone()[0])
+
+
+def test_a_breach_is_red_and_told(shop: Repository, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """The job fails, the check is told at its line, and the heartbeat goes out all the same: somebody watched."""
+    site.broken = True
+    shop.secrets = {"DIALTONE_HEARTBEAT_URL": f"{site.url}/ping/one"}
+    done = shop.run("checks", "checks", "workflow_dispatch", payloads.workflow_dispatch())
+    assert done.status == "failure"
+    assert done.step("Tell").outcome == done.step("Pack").outcome == "success"
+    assert "| critical | P0 | `health` |" in shop.summary
+    assert "::error file=checks/test_shop.py,line=" in capfd.readouterr().out
+    assert site.github.pings == ["one"]
+
+
+def test_a_public_repository_shows_the_allowed_alone(
+    shop: Repository, site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither log, summary, annotation nor artifact holds a reason; the report and the history are sealed."""
+    site.broken = True
+    secret, recipient = new_key()
+    shop.secrets, shop.vars["DIALTONE_REPORT_RECIPIENT"] = {"DIALTONE_REPORT_KEY": secret}, recipient
+    done = shop.run("checks", "checks", "schedule", payloads.schedule(private=False))
+    assert done.status == "failure"
+    told = capfd.readouterr().out + shop.summary
+    reason = json.loads((shop.folder / "build/verdicts.json").read_text())["checks"][0]["reason"]
+    assert "500" in reason
+    assert reason not in told
+    assert "status" not in told.replace("job.status", "")
+    assert "critical" in told
+    report, history = done.uploads["report"], done.uploads["dialtone-history-production"]
+    assert sorted(p.name for p in report.rglob("*") if p.is_file()) == ["index.html", "public.json", "report.sealed"]
+    assert [p.name for p in history.iterdir()] == ["history.sealed"]
+    assert b"SQLite" not in (history / "history.sealed").read_bytes()
+    sealed = (history / "history.sealed").read_bytes()
+    site.github.held.artifacts.append(Artifact("dialtone-history-production", zipped("history.sealed", sealed)))
+    shutil.rmtree(shop.folder / "build")
+    again = shop.run("checks", "checks", "schedule", payloads.schedule(private=False), run=42)
+    assert again.outputs["Restore the history"] == {"history": "build/history.db"}
+
+
+def test_a_public_repository_without_a_key_keeps_nothing(shop: Repository) -> None:
+    """Only what anybody may see is uploaded."""
+    done = shop.run("checks", "checks", "schedule", payloads.schedule(private=False))
+    assert done.status == "success"
+    assert set(done.uploads) == {"report"}
+    assert sorted(p.name for p in done.uploads["report"].rglob("*") if p.is_file()) == ["index.html", "public.json"]
+
+
+def test_a_history_of_a_newer_program_is_left_alone(shop: Repository, site: Site) -> None:
+    """The run watches without it, ends with 15, and uploads none: nothing is written over."""
+    first = shop.run("checks", "checks", "schedule", payloads.schedule())
+    path = first.uploads["dialtone-history-production"] / "history.db"
+    import sqlite3
+
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO dialtone_schema VALUES (999, 0)")
+    connection.close()
+    site.github.held.artifacts.append(Artifact("dialtone-history-production", zipped("history.db", path.read_bytes())))
+    shutil.rmtree(shop.folder / "build")
+    done = shop.run("checks", "checks", "schedule", payloads.schedule(), run=42)
+    assert done.outputs["Restore the history"] == {"history": "off"}
+    assert done.status == "failure"
+    assert done.outputs["Tell"]["exit-code"] == "15"
+    assert set(done.uploads) == {"report"}
+
+
+def test_a_limited_api_costs_the_history_of_one_run_and_no_check(shop: Repository, site: Site) -> None:
+    """The checks ran; what could not be asked for is not taken for absent, so nothing is written over."""
+    site.github.exhaust()
+    done = shop.run("checks", "checks", "schedule", payloads.schedule())
+    assert done.outputs["Restore the history"] == {"history": "off"}
+    assert "1 ok" in shop.summary
+    assert done.outputs["Tell"]["exit-code"] == "15"
+    assert set(done.uploads) == {"report"}
+
+
+def test_a_gate_lets_a_preview_pass(shop: Repository, site: Site) -> None:
+    """The revision is proved, the check run concludes, one comment stands; a second run writes it in place."""
+    shop.secrets = {"PREVIEW_PROTECTION_BYPASS": "let-me-in"}
+    done = shop.run("gate", "gate", "deployment_status", payloads.deployment_status(site.url))
+    assert done.status == "success", shop.summary
+    (check,) = site.github.held.check_runs
+    assert (check["name"], check["head_sha"], check["conclusion"]) == ("dialtone gate", SHA, "success")
+    (comment,) = site.github.held.comments
+    assert (comment["issue"], f"Revision `{SHA[:12]}`, proved before and after." in comment["body"]) == (7, True)
+    site.broken = True
+    assert shop.run("gate", "gate", "repository_dispatch", payloads.repository_dispatch(site.url), run=42).status
+    (comment,) = site.github.held.comments
+    assert "critical" in comment["body"]
+    assert [run["conclusion"] for run in site.github.held.check_runs] == ["success", "failure"]
+
+
+def test_the_wrong_revision_does_not_pass(shop: Repository, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another commit is served, all the time: the check run says timed out, the job is red."""
+    site.version = "0" * 40
+    real = Runner.started
+
+    def sooner(self: Runner, argv: list[str], env: Mapping[str, str]) -> int:
+        return real(self, ["1s" if part == "10m" else part for part in argv], env)
+
+    monkeypatch.setattr(Runner, "started", sooner)
+    done = shop.run("gate", "gate", "deployment_status", payloads.deployment_status(site.url))
+    assert done.status == "failure"
+    assert site.github.held.check_runs[0]["conclusion"] == "timed_out"
+    assert f"`{SHA[:12]}` was not served" in site.github.held.comments[0]["body"]
+
+
+def test_a_fork_is_not_asked_and_gets_no_secret(shop: Repository, site: Site) -> None:
+    """Not one request to the deployment; the check run asks for a person, and does not let it pass."""
+    site.github.held.pulls[SHA] = [payloads.pull(fork=True)]
+    shop.secrets = {"PREVIEW_PROTECTION_BYPASS": "let-me-in"}
+    done = shop.run("gate", "gate", "deployment_status", payloads.deployment_status(site.url))
+    assert site.asked == []
+    assert done.step("Gate").outcome == "skipped"
+    assert site.github.held.check_runs[0]["conclusion"] == "action_required"
+    assert "fork" in site.github.held.comments[0]["body"]
+    assert not any("let-me-in" in str(step.given) for step in done.steps)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        payloads.deployment_status("https://x.example", state="failure"),
+        payloads.deployment_status("https://x.example", environment="Production – shop"),
+    ],
+)
+def test_what_is_no_gates_business_starts_no_job(shop: Repository, payload: dict[str, Any]) -> None:
+    """No billed minute for a deployment that failed or is live."""
+    assert shop.run("gate", "gate", "deployment_status", payload).skipped
+
+
+def test_a_job_that_is_cancelled_says_so(shop: Repository, site: Site) -> None:
+    """Its check run does not stay in progress for ever."""
+    folder = shop.folder
+    shop.run("gate", "gate", "deployment_status", payloads.deployment_status(site.url))
+    (folder / "build/github.json").write_text(json.dumps({"check_run": site.github.held.check_runs[0]["id"]}))
+    env = environment(folder, site, "deployment_status", payloads.deployment_status(site.url))
+    code = Runner(folder, env).started(
+        ["dialtone", "github", "tell"], {**env, "GITHUB_TOKEN": TOKEN, "JOB_STATUS": "cancelled"}
+    )
+    assert (code, site.github.held.check_runs[0]["conclusion"]) == (0, "cancelled")
+
+
+def test_a_drill_by_hand(shop: Repository, site: Site) -> None:
+    """Its report, its checklist in an issue, and no page where Pages are off."""
+    (shop.folder / "chaos").mkdir()
+    (shop.folder / "chaos/test_shop.py").write_text(CHAOS)
+    (shop.folder / ".github").mkdir()
+    shutil.copy(ROOT / ".github/drill-checklist.md", shop.folder / ".github")
+    given = {"scope": "provider", "target": "preview"}
+    shop.vars["PREVIEW_URL"] = site.url
+    done = shop.run("drill", "drill", "workflow_dispatch", payloads.workflow_dispatch(**given), **given)
+    assert done.step("Drill").argv[-3:] == ["preview", "-k", "provider"]
+    assert done.step("Page").outcome == "skipped"
+    (issue,) = site.github.held.issues
+    assert "- [ ] The person on call" in issue["body"]
+    issue["body"] = issue["body"].replace("- [ ] The person on call", "- [x] The person on call")
+    site.github.held.pages = "https://acme.github.io/shop"
+    again = shop.run("drill", "drill", "schedule", payloads.schedule(), run=42, target="", scope="")
+    (issue,) = site.github.held.issues
+    assert "- [x] The person on call" in issue["body"]
+    assert "- [ ] The second person" in issue["body"]
+    assert "page" in again.uploads
+
+
+def test_the_reusable_workflow(shop: Repository, site: Site) -> None:
+    """Credentials come as lines of one secret, each masked; an argument with a shell's signs stays an argument."""
+    shop.secrets = {"environment": f"# ours\nPRODUCTION_URL={site.url}\nSHOP_KEY=s3cret-key\n"}
+    given = {
+        "target": "production",
+        "install": "pytest-dialtone",
+        "arguments": "-k health --junitxml 'build/$(touch owned).xml'",
+    }
+    done = shop.run("watch", "checks", "schedule", payloads.schedule(), **given)
+    assert not (shop.folder / "owned").exists()
+    assert done.step("Check").argv[-2:] == ["--extra", given["arguments"]]
+    assert done.status == "success", shop.summary
+    assert done.outputs["Tell"] == {"exit-code": "0", "verdict": "ok"}
+
+
+def test_the_action(shop: Repository, site: Site) -> None:
+    """The composite action's steps, with its own defaults."""
+    told = yaml.safe_load((ROOT / "action.yml").read_text())
+    inputs = {name: "" if "${{" in str(i["default"]) else i["default"] for name, i in told["inputs"].items()}
+    inputs |= {"token": TOKEN, "arguments": "-k health"}
+    env = environment(shop.folder, site, "schedule", payloads.schedule()) | {"PRODUCTION_URL": site.url}
+    done = Runner(shop.folder, env).steps(told["runs"]["steps"], inputs=inputs)
+    assert done.status == "success", shop.summary
+    assert done.outputs["tell"] == {"exit-code": "0", "verdict": "ok"}
+    assert done.outputs["pack"] == {"report": "build/report", "history": "build/history-artifact"}
+    for output in told["outputs"].values():
+        _, step, _, name = output["value"].strip("${} ").split(".")
+        assert name in done.outputs[step]
+
+
+def test_the_rest_of_the_steps_is_shell_that_parses(shop: Repository) -> None:
+    """`ci` and `maintenance` start one program each; what `gh` does there is read, not run."""
+    import subprocess
+
+    for flow in ("ci", "maintenance"):
+        for job in yaml.safe_load((FLOWS / f"{flow}.yml").read_text())["jobs"].values():
+            for step in job["steps"]:
+                if "run" in step:
+                    subprocess.run(["bash", "-n", "-c", step["run"]], check=True)
+                    assert "${{" not in step["run"]
