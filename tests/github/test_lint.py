@@ -1,4 +1,4 @@
-"""The workflows in the eyes of others: zizmor, actionlint, GitHub's schemas; and rules of ours that none of them has."""
+"""The workflows in the eyes of zizmor, actionlint and GitHub's schemas, and rules of ours that none of them has."""
 
 from __future__ import annotations
 
