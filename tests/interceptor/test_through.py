@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 
 import pytest
 from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
+
+from dialtone.interceptor.settings import BadSettingsError, build
 
 GET = b"GET /v1/x?secret=1 HTTP/1.1\r\nHost: api.test\r\nX-Odd:   kept \r\n\r\n"
 
@@ -264,3 +267,36 @@ def test_plain_tcp_both_ways_and_its_half_close(proxy: Proxy) -> None:
         sock.sendall(b"\x00\x01" * 100_000)
         sock.shutdown(socket.SHUT_WR)
         assert rest(sock) == b"\x00\x01" * 100_000 + b"[end]"
+
+
+def test_an_upstream_of_another_name_is_told_its_own(proxy: Proxy) -> None:
+    """`host = "upstream"`: Host and an absolute target are its own, in copies too; nothing else changes."""
+    port = proxy.core.hosts["renamed.test"].upstream.port
+
+    async def copies() -> None:
+        await asyncio.gather(*proxy.core._beside)
+
+    own = b"Host: 127.0.0.1:%d\r\n" % port
+    sent = b"POST /v1/x?y HTTP/1.1\r\nX-A:  b\r\nhOST: renamed.test\r\nContent-Length: 2\r\n\r\nab"
+    wanted = sent.replace(b"hOST: renamed.test\r\n", own)
+    with proxy.connect("*") as sock:
+        for request in (sent, sent.replace(b" /v1", b" http://renamed.test/v1")):
+            assert ask(sock, request) == ANSWER
+            assert proxy.upstream.requests[-1] == wanted
+        proxy.put({"fault": "duplicate", "match": {"host": "renamed.test", "body": {"nothing": "x"}}})
+        ask(sock, sent)
+        assert proxy.upstream.requests[-1] == wanted
+        proxy.put({"fault": "duplicate", "match": {"host": "renamed.test"}})
+        before = len(proxy.upstream.requests)
+        ask(sock, sent)
+        proxy.await_(copies())
+        assert len(again := proxy.upstream.requests[before:]) > 1
+    assert [request.count(own) for request in again] == [1] * len(again)
+    assert b"renamed.test" not in b"".join(again)
+
+
+def test_what_a_host_may_be_told() -> None:
+    """keep or upstream, and nothing for plain TCP."""
+    for entry in ({"upstream": "http://a", "host": "b"}, {"upstream": "tcp://a:1", "host": "upstream"}):
+        with pytest.raises(BadSettingsError, match=r"hosts\.x\.host: .*keep, or upstream"):
+            build({"hosts": {"x": {"listen": "127.0.0.1:1", **entry}}})

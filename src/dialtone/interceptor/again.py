@@ -6,28 +6,32 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from dialtone.interceptor.edit import renamed
 from dialtone.interceptor.framing import body
 from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from dialtone.interceptor.core import Core
-    from dialtone.interceptor.settings import Origin
+    from dialtone.interceptor.settings import Host
 
 _TIMEOUT = 30.0
 
 
-async def once_more(core: Core, origin: Origin, head: RequestHead, raw: bytes) -> AsyncIterator[bytes]:
+async def once_more(core: Core, target: Host, head: RequestHead, raw: bytes) -> AsyncIterator[bytes]:
     """Pieces of the answer to the same request: the head first. Raises OSError or TimeoutError when there is none.
 
     `raw` is the whole body without chunks; a chunked request is sent with its length instead.
     """
+    origin, sized = target.upstream, _sized(head, raw)
+    if target.renamed:
+        sized = renamed(sized, origin.authority())
     async with asyncio.timeout(_TIMEOUT):
         reader, writer = await asyncio.open_connection(
             origin.address, origin.port, limit=2 * MAX_HEAD,
             ssl=core.upstream_context() if origin.tls else None, server_hostname=origin.name if origin.tls else None,
         )  # fmt: skip
         try:
-            writer.write(_sized(head, raw) + raw)
+            writer.write(sized + raw)
             try:
                 first = await reader.readuntil(END)
             except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:

@@ -36,3 +36,13 @@ def set_header(head: bytes, name: bytes, value: bytes) -> bytes:
     else:
         lines.append(name + b": " + value)
     return b"\r\n".join([first, *lines, b"", b""])
+
+
+def renamed(head: bytes, authority: bytes) -> bytes:
+    """A request's head for a server of another name: its Host and, when the target has one, the target's."""
+    method, target, rest = head.split(b" ", 2)
+    _, absolute, path = target.partition(b"://")
+    if absolute:
+        at = min((found for mark in (b"/", b"?") if (found := path.find(mark)) >= 0), default=len(path))
+        target = path[at:] if path[at : at + 1] == b"/" else b"/" + path[at:]
+    return set_header(b" ".join((method, target, rest)), b"Host", authority)

@@ -67,6 +67,10 @@ class Exchange:
 
     def put(self, piece: bytes) -> None:
         """A piece of the upstream's answer."""
+        if self.acts and not self.acts[0].answered:
+            now = self.inbound.core.clock()
+            for act in self.acts:
+                act.answered = now
         self.queue.append(piece)
         self.queued += len(piece)
         if self.queued > HIGH and self.inbound.outbound is not None:

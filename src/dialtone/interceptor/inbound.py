@@ -13,10 +13,12 @@ import httptools
 
 from dialtone.interceptor import performance
 from dialtone.interceptor.core import CONNECT_TIMEOUT, UPSTREAM_PATIENCE, Core
+from dialtone.interceptor.edit import renamed
 from dialtone.interceptor.exchange import Exchange
 from dialtone.interceptor.framing import Body, body
 from dialtone.interceptor.heads import END, MAX_HEAD, BadMessageError, RequestHead, hostname
 from dialtone.interceptor.lane import Lane
+from dialtone.interceptor.listeners import unpaced
 from dialtone.interceptor.outbound import Outbound, cut
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -155,13 +157,7 @@ class Inbound(Lane):
         if index is not None and (found := index.candidates(host, head)):
             performance.consider(exchange, found, piece, end)
             return
-        exchange.forwarded = True
-        outbound = self.outbound
-        if outbound is not None and outbound.origin is target.upstream:
-            outbound.exchange = exchange
-            outbound.transport.write(piece)
-        else:
-            self.forward(exchange, piece)
+        self.forward(exchange, piece)
 
     def _hold(self, data: bytes) -> None:
         """The next requests wait; reading goes on for a while, because only who reads sees a client leave."""
@@ -229,6 +225,9 @@ class Inbound(Lane):
         """Send the first bytes of a request to its upstream, over a new connection when there is none."""
         exchange.forwarded = True
         outbound, origin = self.outbound, exchange.target.upstream
+        if exchange.target.renamed:
+            head = exchange.head.raw
+            data = renamed(head, origin.authority()) + data[len(head) :]
         if outbound is not None and outbound.origin is origin:
             outbound.send(exchange, data)
             return
@@ -254,7 +253,8 @@ class Inbound(Lane):
             outbound.transport.abort()
             return
         self.outbound = outbound
-        if self.host is not None:
+        unpaced(outbound.transport.get_extra_info("socket"), origin.address)
+        if self.host is not None and not exchange.target.renamed:
             self.lane = outbound
         outbound.send(exchange, data + self._pending)
         self._pending.clear()

@@ -24,6 +24,7 @@ KEPT = 20_000
 MAX_FILE = 256 * 2**20
 """Bytes of the file before it is moved to `….1`, over what was there."""
 _MEMO = 4_096
+_FLUSH = 0.05
 _CREDENTIAL = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w+~=-]{24,}|[A-Za-z0-9+]{32,}|[0-9a-f]{24,}")
 _PLAIN = re.compile(rb"[\w/.~*:@!$'(),+-]{0,200}")
 
@@ -37,8 +38,29 @@ def _told(target: bytes) -> bytes:
     return json.dumps(secrets.scrub(shown)[:2_000]).encode()
 
 
-Line = bytes | tuple[int, float, int, int, str, bytes, bytes, int, int, float]
-"""A line, or what one of an exchange is written from when somebody wants it."""
+class Event:
+    """A line that is written when somebody wants it, or at the next flush: not while a client waits."""
+
+    __slots__ = ("_fields", "_text")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields, self._text = fields, b""
+
+    def written(self) -> bytes:
+        """The line; after that only its text is kept."""
+        if not self._text:
+            fields, target = self._fields, self._fields.pop("target", None)
+            if target is not None:
+                fields["path"] = json.loads(_told(target))
+            line = {name: value for name, value in fields.items() if value is not None}
+            line["t"] = round(line["t"], 4)
+            text = secrets.scrub(json.dumps(line, default=str, separators=(",", ":")))
+            self._text, self._fields = text.encode() + b"\n", {}
+        return self._text
+
+
+Line = Event | tuple[int, float, int, int, str, bytes, bytes, int, int, float]
+"""A line is written from what was noted when somebody wants it."""
 
 
 class Journal:
@@ -55,7 +77,7 @@ class Journal:
         self._size = self._file.tell() if self._file else 0
         self._pending: list[Line] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._targets: dict[bytes, bytes] = {}
+        self._asked: dict[tuple[str, bytes, bytes], bytes] = {}
         self._listeners: set[asyncio.Event] = set()
 
     def exchange(
@@ -71,24 +93,19 @@ class Journal:
     def event(self, kind: str, **fields: Any) -> None:
         """Anything else; `target` is a request's target in bytes, everything else is JSON."""
         self.count += 1
-        line: dict[str, Any] = {"n": self.count, "t": round(self._wall(), 4), "kind": kind}
-        if (target := fields.pop("target", None)) is not None:
-            line["path"] = json.loads(_told(target))
-        line |= {name: value for name, value in fields.items() if value is not None}
-        text = secrets.scrub(json.dumps(line, default=str, separators=(",", ":"))).encode() + b"\n"
-        self.lines.append(text)
-        if self._file is not None or self._listeners:
-            self._add(text)
+        line = Event({"n": self.count, "t": self._wall(), "kind": kind, **fields})
+        self.lines.append(line)
+        self._add(line)
 
     def _written(self, line: Line) -> bytes:
-        if isinstance(line, bytes):
-            return line
+        if isinstance(line, Event):
+            return line.written()
         count, wall, connection, number, host, method, target, status, out, ms = line
-        told = self._targets.get(target) or self._remember(target)
+        asked = (host, method, target)
+        told = self._asked.get(asked) or self._remember(asked)
         return (
-            b'{"n":%d,"t":%.4f,"kind":"exchange","connection":%d,"request":%d,"host":"%s","method":"%s","path":%s,'
-            b'"status":%d,"out":%d,"ms":%.2f,"by":"theirs"}\n'
-            % (count, wall, connection, number, host.encode(), method, told, status, out, ms)
+            b'{"n":%d,"t":%.4f,"kind":"exchange","connection":%d,"request":%d,%b,"status":%d,"out":%d,"ms":%.2f,'
+            b'"by":"theirs"}\n' % (count, wall, connection, number, told, status, out, ms)
         )
 
     def since(self, number: int, most: int = 1_000) -> list[bytes]:
@@ -112,9 +129,11 @@ class Journal:
         self._timer = None
         for event in self._listeners:
             event.set()
-        if self._file is not None and self._pending:
-            text = b"".join(map(self._written, self._pending))
-            self._pending.clear()
+        if not self._pending:
+            return
+        text = b"".join(map(self._written, self._pending))
+        self._pending.clear()
+        if self._file is not None:
             self._size += len(text)
             self._file.write(text)
             if self._size > MAX_FILE and self.path is not None:
@@ -132,16 +151,19 @@ class Journal:
             self._file = None
 
     def _add(self, line: Line) -> None:
-        if self._file is not None:
-            self._pending.append(line)
-            if len(self._pending) >= KEPT:
-                self.flush()
+        self._pending.append(line)
+        if len(self._pending) >= KEPT:
+            self.flush()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(0.05, self.flush)
+            try:
+                self._timer = asyncio.get_running_loop().call_later(_FLUSH, self.flush)
+            except RuntimeError:  # at the very end there is no loop to wait with
+                self.flush()
 
-    def _remember(self, target: bytes) -> bytes:
-        told = _told(target)
-        if len(self._targets) >= _MEMO:
-            self._targets.clear()
-        self._targets[target] = told
+    def _remember(self, asked: tuple[str, bytes, bytes]) -> bytes:
+        host, method, target = asked
+        told = b'"host":"%b","method":"%b","path":%b' % (host.encode(), method, _told(target))
+        if len(self._asked) >= _MEMO:
+            self._asked.clear()
+        self._asked[asked] = told
         return told

@@ -61,6 +61,7 @@ class Listener:
         except OSError:
             sock.close()
             raise
+        unpaced(sock, self.address)  # what it accepts inherits that
         sock.setblocking(False)
         return sock
 
@@ -79,6 +80,13 @@ class Listener:
     def shown(self) -> str:
         """`address:port`."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def unpaced(sock: Any, address: str) -> None:
+    """On loopback take Reno: BBR, where it is the default, paces answers with timers, for a path without a queue."""
+    if address.startswith("127.") or address == "::1":
+        with contextlib.suppress(OSError, AttributeError):  # Linux has it, macOS has not
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def told(error: OSError, address: str, port: int) -> str:

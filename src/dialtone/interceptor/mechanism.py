@@ -107,8 +107,8 @@ class Act:
     """One fault acting on one exchange or connection."""
 
     __slots__ = (
-        "_random", "beside", "clock", "fault", "head", "host", "note", "number", "open_connections", "request_body",
-        "resend",
+        "_random", "answered", "beside", "clock", "fault", "head", "host", "note", "number", "open_connections",
+        "request_body", "resend",
     )  # fmt: skip
 
     def __init__(
@@ -130,6 +130,8 @@ class Act:
         """Writes a line into the journal."""
         self.beside: Callable[[Coroutine[Any, Any, None]], None] = lambda work: work.close()
         """Runs something that outlives the exchange, and at most the interceptor."""
+        self.answered = 0.0
+        """When the upstream's answer began, by the clock; 0 before that, and for plain TCP."""
         self._random: random.Random | None = None
 
     @property
@@ -149,9 +151,9 @@ class Act:
         """Seconds since the fault began."""
         return self.clock() - self.fault.begins
 
-    async def pause(self, seconds: float) -> None:
-        """Wait; shorter when the fault ends before."""
-        await self.fault.waiting.pause(seconds)
+    async def pause(self, seconds: float, since: float = 0.0) -> None:
+        """Wait; shorter when the fault ends before. `since` is when the wait began, if that was earlier than now."""
+        await self.fault.waiting.pause(seconds - max(0.0, self.clock() - since) if since else seconds)
 
     async def hold(self) -> None:
         """Wait for the end of the fault and close the connection then: a client has waited in vain."""

@@ -122,7 +122,7 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
     for act in acts:
         act.request_body = raw
         act.beside, act.note = inbound.core.beside, partial(_note, exchange, act)
-        act.resend = lambda: once_more(inbound.core, exchange.target.upstream, exchange.head, raw)
+        act.resend = lambda: once_more(inbound.core, exchange.target, exchange.head, raw)
         answer = await act.fault.spec.mechanism.request(act)
         if answer is not None:
             break

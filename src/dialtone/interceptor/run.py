@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -36,6 +37,10 @@ async def _serve(settings: Settings, allow_open: bool, until_eof: bool) -> None:
         loop.add_signal_handler(number, end.set)
     if until_eof:
         loop.add_reader(0, _read_rest, loop, end)
+    # What is here by now stays; the journal's lines are no cycles, so looking for those among them can wait.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     print(json.dumps(interceptor.state()), flush=True)
     await end.wait()
     await interceptor.close()

@@ -29,6 +29,12 @@ class Origin:
     def __str__(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.name or self.address}:{self.port}"
 
+    def authority(self) -> bytes:
+        """What stands in a Host header that names it (RFC 9110 section 7.2)."""
+        host = self.name or self.address
+        host = f"[{host}]" if ":" in host else host
+        return (host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}").encode("latin-1", "replace")
+
     @classmethod
     def parse(cls, url: str) -> Origin:
         """From `http[s]://host[:port]` or `tcp://host:port`. Raises BadSettingsError."""
@@ -54,6 +60,8 @@ class Host:
     listen: tuple[str, int] | None = None
     tcp: bool = False
     """Plain TCP: bytes are passed on as they come (Postgres, Redis, SMTP)."""
+    renamed: bool = False
+    """Whether the upstream is told its own name instead of this one: a provider's sandbox under another host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +121,18 @@ def build(given: Mapping[str, Any]) -> Settings:
     hosts = {}
     for name, said in dict(given.get("hosts", {})).items():
         entry = {"upstream": said} if isinstance(said, str) else dict(said)
-        if unknown := sorted(set(entry) - {"upstream", "listen"}):
-            raise BadSettingsError(f"hosts.{name}: no such key: {', '.join(unknown)}; there are listen, upstream")
+        if unknown := sorted(set(entry) - {"upstream", "listen", "host"}):
+            raise BadSettingsError(f"hosts.{name}: no such key: {', '.join(unknown)}; there are host, listen, upstream")
         if not isinstance(entry.get("upstream"), str):
             raise BadSettingsError(f"hosts.{name}.upstream: is needed")
         listen = place(entry["listen"], f"hosts.{name}.listen") if "listen" in entry else None
         tcp = entry["upstream"].startswith("tcp://")
         if tcp and listen is None:
             raise BadSettingsError(f"hosts.{name}.listen: is needed for tcp: there is no name on its wire")
+        if (told := entry.get("host", "keep")) not in ("keep", "upstream") or (tcp and told != "keep"):
+            raise BadSettingsError(f"hosts.{name}.host: {told!r}: keep, or upstream (not for tcp), is needed")
         key = name.lower().rstrip(".")
-        hosts[key] = Host(key, Origin.parse(entry["upstream"]), listen, tcp)
+        hosts[key] = Host(key, Origin.parse(entry["upstream"]), listen, tcp, told == "upstream")
     listen = given.get("listen", "127.0.0.1:0")
     listens = [listen] if isinstance(listen, str) else list(listen)
     return Settings(

@@ -29,7 +29,7 @@ class Latency(Mechanism):
         async for piece in pieces:
             if first:
                 first = False
-                await act.pause(wait)
+                await act.pause(wait, act.answered)  # not since its turn came: with many at once that is late
             yield piece
 
     def draw(self, act: Act) -> float:
