@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
 
     export.add_parser(commands)
     github.add_parser(commands)
+    from dialtone.watch import command as watch
+
+    watch.add_parser(commands)
     return top
 
 

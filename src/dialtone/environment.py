@@ -159,6 +159,13 @@ class Environment:
                 os.environ[name] = value
         self._before.clear()
 
+    def apart(self) -> None:
+        """A copy of this process shares with nobody: what it reads of a provider is its own."""
+        from dialtone.probes.shared import VARIABLE
+
+        os.environ.pop(VARIABLE, None)
+        self._sandbox = self._shared = None
+
     def _share(self) -> None:
         from dialtone.probes.shared import Memory
 

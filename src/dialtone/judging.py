@@ -56,6 +56,7 @@ class Meta:
     dependency: str = ""
     aims: Aims = Aims()
     smoke: bool = False
+    every: float | None = None
 
     def claims(self, case: str | None) -> Sequence[str]:
         """The defects that the check (or the case of it) claims to turn red for."""
@@ -78,6 +79,7 @@ def check(
     reads: int = 1,
     depends: Sequence[str] = (),
     gate: bool = False,
+    every: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a test function as a check.
 
@@ -85,8 +87,11 @@ def check(
     for a parametrised one), `needs` the settings without which it is not armed (`routes.health`, `database`, …),
     `objective` the name of the SLO that its `objective` fixture holds, `samples` whether it asks the sampler for more
     requests than `requests`, `reads` how often it reads a provider that it needs, `depends` the ids of checks that
-    have to be good for it to be good: red together, they are one incident; `gate` whether `--gate` runs it.
+    have to be good for it to be good: red together, they are one incident; `gate` whether `--gate` runs it; `every` how
+    often the resident watch looks (`"10m"`), where the profile does not say.
     """
+    from dialtone.target.duration import seconds
+
     kinds = Severity(severity), Effect(effect)
     return mark(
         Meta(
@@ -101,6 +106,7 @@ def check(
             reads=reads,
             depends=tuple(depends),
             gate=gate,
+            every=seconds(every) if every else None,
         )
     )
 

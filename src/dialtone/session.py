@@ -199,23 +199,25 @@ class Session:
     def end(self, *, interrupted: bool = False) -> None:
         """After the last test: the diagnosis of what is red, while there is something to look at."""
         if not interrupted:
-            self._diagnose()
+            self.diagnose()
         self.environment.close()
 
-    def _diagnose(self) -> None:
+    def diagnose(self, apart: str = "") -> None:
+        """The diagnosis of what is red among what was gathered; `apart` keeps its pages from those of others."""
         if self.is_worker or not self.gatherer.entries or not self.environment.opened:
             return
-        self.aftermath = self._aftermath()
+        self.aftermath = self._aftermath(apart)
         if self.config.option.no_diagnosis:
             self.aftermath.clear()
         else:
             self.diagnosis = self.aftermath.diagnosed(self.gatherer.all(), list(self.gatherer.entries))
 
-    def _aftermath(self) -> Aftermath:
+    def _aftermath(self, apart: str) -> Aftermath:
         from dialtone.runbook.after import Aftermath
 
         target, passing = self.environment.target, self.environment.passing
-        return Aftermath(target, self._verdicts, self.config.rootpath, self.started, passing=passing)
+        verdicts = self._verdicts.with_stem(self._verdicts.stem + apart)
+        return Aftermath(target, verdicts, self.config.rootpath, self.started, passing=passing)
 
     @property
     def _verdicts(self) -> Path:
@@ -224,11 +226,12 @@ class Session:
 
     def _takes_part(self, item: pytest.Item, meta: Meta) -> bool:
         try:
-            return not self._unarmed(item, meta)
+            return not self.unarmed(item, meta)
         except Misdeclared:
             return False  # told by the check itself, when its turn comes
 
-    def _unarmed(self, item: pytest.Item, meta: Meta) -> str | None:
+    def unarmed(self, item: pytest.Item, meta: Meta) -> str | None:
+        """What a check lacks here; None for one that is armed. Raises Misdeclared."""
         target = self.environment.target
         for case in cases_of(item):
             if case.endswith(".*"):
@@ -266,7 +269,7 @@ class Session:
         meta = meta_of(item)
         if meta is None:
             return
-        reason = self._unarmed(item, meta)
+        reason = self.unarmed(item, meta)
         if reason is None and meta.requests and self.grants.get(item.nodeid) == 0:
             reason = "the round's request budget is used up by checks of higher severity"
         if reason:

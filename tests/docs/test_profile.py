@@ -27,6 +27,7 @@ TABLES: dict[str, type[parts.Part]] = {
     "gate": gate.Gate,
     "revision": gate.Revision,
     "allowance": gate.Allowance,
+    "quorum": model.Quorum,
     "client_address": model.ClientAddress,
     "edge": model.Edge,
     "session": model.Session,

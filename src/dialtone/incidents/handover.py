@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dialtone.history import HOLDS, Store, StoreError
+from dialtone.incidents import quorum
 from dialtone.incidents.channels import build, lacks
 from dialtone.incidents.channels.sending import NotSent, Sender
 from dialtone.incidents.compose import Composer
@@ -41,6 +42,9 @@ UNDELIVERED = Path("build/undelivered.json")
 RESIDENT = "DIALTONE_RESIDENT"
 """Set by whoever looks at the timers all the time: deadlines are then not late by a whole round."""
 
+
+SHARD = "DIALTONE_SHARD"
+"""Which part of the checks this run is, as in `2/5`: parts of one run share its token, and each is taken in."""
 
 EPHEMERAL = "DIALTONE_EPHEMERAL"
 """Set where the history may be older than what was sent from it, as on a disk that goes with a killed job."""
@@ -76,16 +80,16 @@ class Handover:
         return made
 
     def desk(self, store: Store, checks: Sequence[Mapping[str, Any]] = (), every: float | None = None,
-             diagnosis: Mapping[str, Any] | None = None) -> Desk:  # fmt: skip
+             diagnosis: Mapping[str, Any] | None = None, suite: int = 0) -> Desk:  # fmt: skip
         """The desk on an open store, for a round of these checks. `every` is what was planned, as the profile says it
         where nothing does; deadlines are held against how far apart rounds really were."""
         schedule = self._target.profile.schedule
         every = every or (self._looked[1] if self._looked else None) or (schedule.every if schedule else HOLDS)
-        if self._gap is None:
+        if self._gap is None and not self._environ.get(RESIDENT):
             self._gap = usual_gap(store.runs(self._target.name, time.time() - REMEMBERED))
         declared = {str(c["id"]): list(c["depends"]) for c in checks if c.get("depends")}
         needed = evidence_needed(
-            max(1, sum(bool(c["armed"]) for c in checks)), every, self._target.profile.history.false_pages
+            suite or max(1, sum(bool(c["armed"]) for c in checks)), every, self._target.profile.history.false_pages
         )
         return Desk(
             store.engine,
@@ -119,10 +123,15 @@ class Handover:
 
     def absorb(
         self, store: Store, run: Run, checks: Sequence[Mapping[str, Any]], at: float,
-        diagnosis: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
-        """Move incidents by what the run said; within the transaction that stores it."""
-        desk = self.desk(store, checks, run.every, diagnosis)
+        diagnosis: Mapping[str, Any] | None = None, *, around: Sequence[tuple[Mapping[str, Any], float]] = (),
+        suite: int = 0,
+    ) -> int:  # fmt: skip
+        """Move incidents by what the run said; within the transaction that stores it. How many steps there were.
+
+        Of a part of the checks, `around` is what was seen last of the others, with its time, and `suite` how many there
+        are: what is red together has one cause, and evidence is held against the looks of all.
+        """
+        desk = self.desk(store, [*checks, *(entry for entry, _ in around)], run.every, diagnosis, suite)
         before = desk.records.beat(run.target, at, run.every)
         missed = unseen(before, at, self._gap)
         self._words += [f"nothing looked at {run.target} {missed}"] if missed else []
@@ -134,7 +143,16 @@ class Handover:
         self._deployed = new_deployment(store, run)
         self._looked = run.token, run.every
         signs = [sign_of(check, at, run.every) for check in checks if check["armed"] and not check["experiment"]]
-        desk.absorb(f"{run.token} {run.place}".strip(), run.target, signs, at, within=True)
+        rule = self._target.profile.quorum
+        if rule is not None:
+            store.engine.alone()
+            heard = quorum.votes(store.engine, run.target, at, run.every, rule.places)
+            found = quorum.joint(signs, heard, run.place, rule)
+            signs = list(found.signs)
+            self._words += [*found.alone, *found.words]
+        signs += [sign_of(entry, then) for entry, then in around]
+        shard = self._environ.get(SHARD, "")
+        steps = desk.absorb(" ".join(f"{run.token} {run.place} {shard}".split()), run.target, signs, at, within=True)
         if deaf := self.router.silent(run.target, self.senders):
             lack = "; ".join(f"{name}: {what}" for name, what in self.lacking.items())
             self._words.append(f"nobody would hear of {', '.join(deaf)}: {lack}")
@@ -145,11 +163,14 @@ class Handover:
             self._words.append(
                 f"{', '.join(late)}: answers are due sooner than the next look ({every}): all are told at once"
             )
+        return len(steps)
 
     def deliver(
-        self, store: Store, *, patience: float = PATIENCE, clock: Callable[[], float] = time.time, wary: bool = False
-    ) -> int:
-        """Acknowledgements in, time, messages out; how many arrived. `wary` as of `Postman`."""
+        self, store: Store, *, patience: float = PATIENCE, clock: Callable[[], float] = time.time, wary: bool = False,
+        alive: bool = True,
+    ) -> int:  # fmt: skip
+        """Acknowledgements in, time, messages out; how many arrived. `wary` as of `Postman`; `alive` says that the dead
+        man's switches are told as well."""
         desk = self.desk(store)
         self._hear(desk, clock())
         desk.tick(clock())
@@ -161,21 +182,19 @@ class Handover:
             arrived += postman.drain(patience)
         self._tell_deployment(clock())
         self._words += lapsed(self.alerting.maintenance, clock())
-        self._alive(clock())
+        if self._looked is not None and alive:
+            self.check_in(*self._looked, clock())
         return arrived
 
-    def _alive(self, at: float) -> None:
+    def check_in(self, token: str, every: float, at: float) -> None:
         """Tell the dead man's switches that the target was looked at: only after a round that is stored."""
-        if self._looked is None:
-            return
-        token, every = self._looked
         for name, sender in self.senders.items():
-            check_in = getattr(sender, "check_in", None)
-            if check_in is None:
+            told = getattr(sender, "check_in", None)
+            if told is None:
                 continue
             ident = hashlib.sha256(token.encode()).hexdigest()[:32]
             try:
-                check_in(f"dialtone-{self._target.name}", "ok", ident, every, at=at)
+                told(f"dialtone-{self._target.name}", "ok", ident, every, at=at)
             except NotSent as trouble:
                 self._words.append(f"{name} was not told that the watch is alive: {trouble.reason}")
 
@@ -214,8 +233,10 @@ class Handover:
             sender.close()
 
     def words(self) -> list[str]:
-        """What people have to know of the alerting itself, each once."""
-        return list(dict.fromkeys(self._words))
+        """What people have to know of the alerting itself, each once; it is told, and forgotten."""
+        told = list(dict.fromkeys(self._words))
+        self._words.clear()
+        return told
 
 
 def sign_of(check: Mapping[str, Any], at: float, every: float = HOLDS) -> Sign:

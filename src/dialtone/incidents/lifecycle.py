@@ -85,6 +85,8 @@ class Sign:
     nats: float | None = None
     window: float = 0.0
     since: float | None = None
+    confirmed: bool = False
+    """Enough places agree: no evidence over rounds is needed."""
 
     @property
     def good(self) -> bool:
@@ -260,7 +262,8 @@ def _worsened(incident: Incident, bad: list[Sign], at: float, rules: Rules, was_
     turns = tuple(t for t in incident.turns if t > at - TURNS_WINDOW) + ((at,) if was_calm else ())
     incident = replace(incident, turns=turns, calm=0.0, calm_since=None)
     long = at - incident.first_bad >= rules.unknown_after
-    confirmed = long if incident.about_unknown else incident.weight >= rules.needed
+    agreed = any(s.confirmed for s in bad)
+    confirmed = long if incident.about_unknown else incident.weight >= rules.needed or agreed
     worst = min(s.severity for s in bad)
     if incident.state in (State.SUSPECTED, State.RESOLVED):
         incident = replace(incident, severity=min(incident.severity, worst))

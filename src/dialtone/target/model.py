@@ -6,7 +6,6 @@ are errors. Templates hold `{{name}}` placeholders, SQL holds `%(name)s` paramet
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any, Literal
 
@@ -17,11 +16,14 @@ from dialtone.target.books import Book
 from dialtone.target.duration import Duration
 from dialtone.target.gate import Allowance, Gate
 from dialtone.target.outside import EffectOf, RateLimit, Webhook
+from dialtone.target.pace import Quorum, Schedule
 from dialtone.target.parts import Part, Text, pattern
 from dialtone.target.provider import Leftovers, Provider, Tool
 from dialtone.verdict import Effect, Levels, Severity
 
-__all__ = ["EffectOf", "Leftovers", "Part", "Profile", "Provider", "RateLimit", "Tool", "Webhook"]
+__all__ = [
+    "EffectOf", "Leftovers", "Part", "Profile", "Provider", "Quorum", "RateLimit", "Schedule", "Tool", "Webhook",
+]  # fmt: skip
 
 
 class ObjectiveTable(Part):
@@ -78,17 +80,6 @@ class Budget(Part):
     def per_round(self) -> int:
         """Requests that one round may send from one client address."""
         return max(1, self.requests // self.rounds)
-
-
-class Schedule(Part):
-    """`[schedule]`: how often a round of checks runs; reads of providers are summed over a month of such rounds."""
-
-    every: Duration
-
-    @property
-    def rounds_a_month(self) -> int:
-        """Rounds in 30 days."""
-        return math.ceil(30 * 86_400 / self.every)
 
 
 class ClientAddress(Part):
@@ -286,6 +277,7 @@ class Profile(Part):
     history: History = History()
     gate: Gate = Gate()
     allowance: Allowance = Allowance()
+    quorum: Quorum | None = None
     contacts: dict[str, str] = Field(default={}, description="whom to turn to about a provider: address or words")
     witnesses: list[str] = []
     credentials: dict[str, str] = Field(default={}, description="credential -> environment variable that holds it")
