@@ -215,9 +215,8 @@ class Session:
     def _aftermath(self, apart: str) -> Aftermath:
         from dialtone.runbook.after import Aftermath
 
-        target, passing = self.environment.target, self.environment.passing
-        verdicts = self._verdicts.with_stem(self._verdicts.stem + apart)
-        return Aftermath(target, verdicts, self.config.rootpath, self.started, passing=passing)
+        on, path = self.environment, self._verdicts.with_stem(self._verdicts.stem + apart)
+        return Aftermath(on.target, path, self.config.rootpath, self.started, passing=on.passing)
 
     @property
     def _verdicts(self) -> Path:
@@ -233,9 +232,8 @@ class Session:
     def unarmed(self, item: pytest.Item, meta: Meta) -> str | None:
         """What a check lacks here; None for one that is armed. Raises Misdeclared."""
         target = self.environment.target
-        for case in cases_of(item):
-            if case.endswith(".*"):
-                return f"the profile has no {case.removesuffix('.*')} that this check is for"
+        if anybody := [case for case in cases_of(item) if case.endswith(".*")]:
+            return f"the profile has no {anybody[0].removesuffix('.*')} that this check is for"
         needs = [*needs_of(item, meta), *([f"objectives.{meta.objective}"] if meta.objective else [])]
         return target.refuses(meta.effect) or "; ".join(target.lacks(needs)) or None
 
