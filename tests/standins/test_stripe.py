@@ -279,3 +279,74 @@ def test_the_real_sdk_is_content(standins):
     wrong = stripe.StripeClient("sk_test_wrong", base_addresses={"api": standins.url("stripe")}, max_network_retries=0)
     with pytest.raises(stripe.AuthenticationError):
         wrong.v1.balance.retrieve()
+
+
+def test_a_key_in_use_is_a_conflict(world):
+    """As long as the first answer is held back a second request with its key is a 409; then it is replayed."""
+    world.faults.add({"provider": "stripe", "path": "/v1/customers", "method": "POST", "delay": 2, "ttl": 60})
+    again = {"form": {"name": "A"}, "headers": {"idempotency-key": "k"}}
+    first = world.send("stripe", "POST", "/v1/customers", **again)
+    assert (first.status, first.answer.delay) == (200, 2)
+    world.faults.clear()
+    world.time.advance(1.9)
+    busy = world.send("stripe", "POST", "/v1/customers", **again)
+    assert (busy.status, busy.json()["error"]["code"]) == (409, "idempotency_key_in_use")
+    world.time.advance(0.2)
+    replayed = world.send("stripe", "POST", "/v1/customers", **again)
+    assert (replayed.json()["id"], replayed.headers["idempotent-replayed"]) == (first.json()["id"], "true")
+
+
+def test_the_real_sdk_subscribes_and_reads_what_happened(standins):
+    """Customers, subscriptions, endpoints, portal, prices: each call of the SDK, and the events that they leave."""
+    client = stripe.StripeClient(
+        standins.secrets["stripe_secret_key"], base_addresses={"api": standins.url("stripe")}, max_network_retries=0
+    )
+    v1 = client.v1
+    customer = v1.customers.create({"email": "sub@example.com"})
+    assert [one.id for one in v1.customers.list({"email": "sub@example.com"})] == [customer.id]
+    assert v1.customers.update(customer.id, {"name": "Ann", "metadata": {"a": "1"}}).metadata["a"] == "1"
+    made = v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_pro", "quantity": 2}]})
+    assert (made.status, made["items"].data[0].quantity) == ("active", 2)
+    assert v1.invoices.retrieve(made.latest_invoice).status == "paid"
+    assert v1.subscriptions.update(made.id, {"cancel_at_period_end": True}).cancel_at_period_end
+    assert v1.subscriptions.cancel(made.id).status == "canceled"
+    with pytest.raises(stripe.InvalidRequestError, match="No such subscription"):
+        v1.subscriptions.cancel(made.id)
+    assert list(v1.subscriptions.list({"customer": customer.id})) == []
+    assert [one.id for one in v1.subscriptions.list({"customer": customer.id, "status": "all"})] == [made.id]
+    trial = v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_a"}], "trial_period_days": 14})
+    assert trial.status == "trialing"
+    declined = {"customer": "cus_sandbox_declined", "items": [{"price": "price_a"}]}
+    assert v1.subscriptions.create(declined).status == "incomplete"
+    with pytest.raises(stripe.CardError):
+        v1.subscriptions.create({**declined, "payment_behavior": "error_if_incomplete"})
+    with pytest.raises(stripe.InvalidRequestError, match="No such price"):
+        v1.subscriptions.create({"customer": customer.id, "items": [{"price": "nothing"}]})
+    endpoint = v1.webhook_endpoints.create({"url": "https://app.example.com/hook", "enabled_events": ["*"]})
+    assert endpoint.secret.startswith("whsec_")
+    assert v1.webhook_endpoints.update(endpoint.id, {"disabled": True}).status == "disabled"
+    assert [one.id for one in v1.webhook_endpoints.list()] == [endpoint.id, "we_sandbox"]
+    v1.webhook_endpoints.delete(endpoint.id)
+    assert v1.prices.retrieve("price_a").active
+    portal = v1.billing_portal.sessions.create({"customer": customer.id, "return_url": "https://app.example.com"})
+    assert portal.url.startswith("https://billing.stripe.com/")
+    session = v1.checkout.sessions.create(
+        {"mode": "subscription", "success_url": "https://a.example.com", "line_items": [{"price": "price_a"}]}
+    )
+    v1.checkout.sessions.expire(session.id)
+    item = v1.invoice_items.create({"customer": customer.id, "amount": 100, "currency": "usd"})
+    assert [one.id for one in v1.invoice_items.list({"customer": customer.id, "pending": True})] == [item.id]
+    unpaid = v1.invoices.create({"customer": "cus_sandbox_declined"})
+    v1.invoice_items.create({"customer": "cus_sandbox_declined", "amount": 100, "invoice": unpaid.id})
+    v1.invoices.finalize_invoice(unpaid.id)
+    assert v1.invoices.void_invoice(unpaid.id).status == "void"
+    v1.customers.delete(customer.id)
+    happened = [event.type for event in v1.events.list({"limit": 100}).auto_paging_iter()]
+    for kind in (
+        *("customer.created", "customer.updated", "customer.deleted", "invoice.paid", "invoice.payment_failed"),
+        *("customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted"),
+        *("checkout.session.expired", "invoice.voided", "invoice.finalized"),
+    ):
+        assert kind in happened
+    [deleted] = v1.events.list({"types": ["customer.subscription.deleted"]}).data
+    assert v1.events.retrieve(deleted.id).data.object.id == made.id

@@ -46,6 +46,8 @@ class Exchange:
     def _taken(self, standin: StandIn, request: Request, answer: Answer, fault: Fault | None) -> Answer:
         if fault and fault.status is None:
             answer = replace(answer, delay=answer.delay + fault.delay)
+        if answer.delay:
+            standin.delayed(request, answer.delay)
         self._journal.record(
             standin.name,
             request.method,

@@ -27,6 +27,9 @@ class StandIn(ABC):
         """Whose credential the request carries; None where the provider knows none."""
         return None
 
+    def delayed(self, request: Request, seconds: float) -> None:  # noqa: B027 - few care
+        """The answer to a request is held back for so long: it counts as still being worked on until then."""
+
     def recorded_path(self, request: Request) -> str:
         """The path as the journal shows it, without credentials."""
         return request.path

@@ -8,9 +8,11 @@ from typing import Literal
 from dialtone.standins.defects import Switches
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Clock
-from dialtone.standins.stripe.account import API_VERSION, Account
+from dialtone.standins.stripe.account import Account
 from dialtone.standins.stripe.billing import Billing
 from dialtone.standins.stripe.checkout import Checkout
+from dialtone.standins.stripe.events import API_VERSION, Events
+from dialtone.standins.stripe.subscriptions import Subscriptions
 from dialtone.standins.stripe.wire import Idempotency, error, is_live, key_of, new_id
 from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request
 
@@ -25,8 +27,12 @@ class Stripe(StandIn):
         self._live_key = "sk_live_" + key.removeprefix("sk_test_")
         self._switches = switches
         self._idempotency = Idempotency(clock)
-        billing = Billing(clock)
-        groups = (Account(webhook_url, switches, clock), billing, Checkout(billing, switches, clock))
+        events = Events(webhook_url, switches, clock)
+        billing = Billing(events, clock)
+        groups = (
+            *(Account(billing, switches, clock), billing, events),
+            *(Subscriptions(billing, events, clock), Checkout(billing, events, switches, clock)),
+        )
         self._groups: tuple[tuple[object, Routes], ...] = tuple((group, group.routes) for group in groups)
 
     def answer(self, request: Request) -> Answer:
@@ -56,6 +62,10 @@ class Stripe(StandIn):
                 handler, names = found
                 return self._idempotency.run(request, lambda: handler(group, request, **names))  # noqa: B023 - run now
         return error(404, f"Unrecognized request URL ({request.method}: {request.path}).")
+
+    def delayed(self, request: Request, seconds: float) -> None:
+        """Its idempotency key is in use until it is answered."""
+        self._idempotency.in_use(request, seconds)
 
     def caller(self, request: Request) -> Caller:
         """The mode stands in the key's prefix (https://docs.stripe.com/keys)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from dialtone.standins.standin import Routes
 from dialtone.standins.state import Bounded, Clock
+from dialtone.standins.stripe.events import Events
 from dialtone.standins.stripe.wire import (
     LIST_PARAMETERS,
     error,
@@ -47,8 +48,8 @@ class Billing:
 
     routes = Routes()
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, events: Events, clock: Clock) -> None:
+        self._events, self._clock = events, clock
         self._started = int(clock.time())
         self._customers: Bounded[dict[str, Any]] = Bounded()
         self._items: Bounded[dict[str, Any]] = Bounded()
@@ -63,7 +64,24 @@ class Billing:
         customer |= {name: values[name] for name in ("description", "email", "name", "phone") if name in values}
         customer["metadata"] = metadata(values)
         self._customers[customer["id"]] = customer
+        self._events.emit("customer.created", customer, request)
         return json_answer(200, customer)
+
+    @routes("GET", "/v1/customers")
+    def list_customers(self, request: Request) -> Answer:
+        """Customers that were created here, newest first; of one e-mail address, in its exact spelling."""
+        values = parameters(request, LIST_PARAMETERS | {"email"})
+        found = [one for one in self._customers.newest_first() if values.get("email") in (None, one["email"])]
+        return page(request.path, found, values)
+
+    @routes("DELETE", "/v1/customers/{name}")
+    def delete_customer(self, request: Request, name: str) -> Answer:
+        """Delete a customer that was created here."""
+        customer = self._customers.pop(name)
+        if customer is None:
+            raise no_such("customer", name)
+        self._events.emit("customer.deleted", customer, request)
+        return json_answer(200, {"id": name, "object": "customer", "deleted": True})
 
     @routes("GET", "/v1/customers/{name}")
     def get_customer(self, request: Request, name: str) -> Answer:
@@ -81,7 +99,13 @@ class Billing:
         self.customer_of({"customer": name})
         if "source" in values or "invoice_settings" in values:
             self._good_cards[name] = True
-        return json_answer(200, self._customers.get(name) or self._customer_object(name, is_live(request)))
+        customer = self._customers.get(name)
+        if customer is None:
+            return json_answer(200, self._customer_object(name, is_live(request)))
+        customer |= {field: values[field] for field in ("description", "email", "name", "phone") if field in values}
+        customer["metadata"] |= metadata(values)
+        self._events.emit("customer.updated", customer, request)
+        return json_answer(200, customer)
 
     @routes("POST", "/v1/invoiceitems")
     def create_invoice_item(self, request: Request) -> Answer:
@@ -118,27 +142,10 @@ class Billing:
         if behaviour not in ("include", "exclude"):
             param = "pending_invoice_items_behavior"
             raise Refusal(error(400, f"Invalid {param}: must be one of exclude or include", param=param))
-        invoice: dict[str, Any] = {
-            "id": new_id("in"),
-            "object": "invoice",
-            "amount_due": 0,
-            "amount_paid": 0,
-            "amount_remaining": 0,
-            "attempt_count": 0,
-            "attempted": False,
-            "auto_advance": values.get("auto_advance", "false") == "true",
-            "collection_method": values.get("collection_method", "charge_automatically"),
-            "created": int(self._clock.time()),
-            "currency": values.get("currency", "usd"),
-            "customer": self.customer_of(values),
-            "description": values.get("description"),
-            "lines": {"object": "list", "data": [], "has_more": False, "total_count": 0},
-            "livemode": is_live(request),
-            "metadata": metadata(values),
-            "next_payment_attempt": None,
-            "status": "draft",
-            "total": 0,
-        }
+        currency = values.get("currency", "usd")
+        invoice = self._invoice_object(self.customer_of(values), currency, is_live(request))
+        invoice |= {name: values[name] for name in ("collection_method", "description") if name in values}
+        invoice |= {"auto_advance": values.get("auto_advance", "false") == "true", "metadata": metadata(values)}
         if behaviour == "include":
             for item in reversed(self._items.newest_first()):
                 pending = item["customer"] == invoice["customer"] and item["invoice"] is None
@@ -151,9 +158,12 @@ class Billing:
     def list_invoices(self, request: Request) -> Answer:
         """Invoices, newest first."""
         values = parameters(request, LIST_PARAMETERS | {"customer", "status", "collection_method", "subscription"})
-        wanted = {name: values[name] for name in ("customer", "status", "collection_method") if name in values}
+        fields = ("customer", "status", "collection_method", "subscription")
+        wanted = {name: values[name] for name in fields if name in values}
         invoices = self._invoices.newest_first()
-        matching = [invoice for invoice in invoices if all(invoice[name] == value for name, value in wanted.items())]
+        matching = [
+            invoice for invoice in invoices if all(invoice.get(name) == value for name, value in wanted.items())
+        ]
         return page(request.path, matching, values)
 
     @routes("GET", "/v1/invoices/{name}")
@@ -169,7 +179,31 @@ class Billing:
         if invoice["status"] != "draft":
             raise Refusal(error(400, "This invoice is already finalized, you can't re-finalize it."))
         invoice["status"] = "open" if invoice["amount_due"] else "paid"
+        self._events.emit("invoice.finalized", invoice, request)
         return json_answer(200, invoice)
+
+    @routes("POST", "/v1/invoices/{name}/void")
+    def void_invoice(self, request: Request, name: str) -> Answer:
+        """An open invoice that nobody will pay."""
+        parameters(request, ())
+        invoice = self._invoice(name)
+        if invoice["status"] != "open":
+            raise Refusal(error(400, f"You can only void an open invoice. This one is {invoice['status']}."))
+        invoice["status"] = "void"
+        self._events.emit("invoice.voided", invoice, request)
+        return json_answer(200, invoice)
+
+    @routes("GET", "/v1/invoiceitems")
+    def list_invoice_items(self, request: Request) -> Answer:
+        """Lines for invoices, newest first; `pending=true` are those that no invoice has."""
+        values = parameters(request, LIST_PARAMETERS | {"customer", "invoice", "pending"})
+        found = self._items.newest_first()
+        found = [{**one, "created": one["date"]} for one in found]
+        for field in ("customer", "invoice"):
+            found = [one for one in found if values.get(field) in (None, one[field])]
+        if "pending" in values:
+            found = [one for one in found if (one["invoice"] is None) == (values["pending"] == "true")]
+        return page(request.path, found, values)
 
     @routes("POST", "/v1/invoices/{name}/pay")
     def pay_invoice(self, request: Request, name: str) -> Answer:
@@ -180,12 +214,27 @@ class Billing:
             raise Refusal(error(400, "Invoice is already paid"))
         invoice["attempted"] = True
         invoice["attempt_count"] += 1
-        if "declined" in invoice["customer"] and invoice["customer"] not in self._good_cards:
+        if not self.pays(invoice["customer"]):
             invoice["status"] = "open"
+            self._events.emit("invoice.payment_failed", invoice, request)
             more = {"decline_code": "generic_decline", "charge": new_id("ch")}
             return error(402, "Your card was declined.", code="card_declined", kind="card_error", **more)
         invoice |= {"status": "paid", "amount_paid": invoice["amount_due"], "amount_remaining": 0}
+        self._events.emit("invoice.paid", invoice, request)
         return json_answer(200, invoice)
+
+    def pays(self, customer: str) -> bool:
+        """Whether the customer's card is good."""
+        return "declined" not in customer or customer in self._good_cards
+
+    def invoice_of(self, request: Request, customer: str, subscription: str, amount: int, *, paid: bool) -> str:
+        """The first invoice of a subscription; its id."""
+        invoice = self._invoice_object(customer, "usd", is_live(request)) | {"subscription": subscription}
+        invoice |= {"amount_due": amount, "total": amount, "status": "paid" if paid else "open", "attempted": True}
+        invoice |= {"amount_paid": amount if paid else 0, "amount_remaining": 0 if paid else amount}
+        self._invoices[invoice["id"]] = invoice
+        self._events.emit("invoice.paid" if paid else "invoice.payment_failed", invoice, request)
+        return str(invoice["id"])
 
     def customer_of(self, values: dict[str, Any]) -> str:
         """The customer named by the parameters. Refuses an unknown one."""
@@ -210,6 +259,29 @@ class Billing:
             "metadata": {},
             "name": None,
             "phone": None,
+        }
+
+    def _invoice_object(self, customer: str, currency: str, live: bool) -> dict[str, Any]:
+        return {
+            "id": new_id("in"),
+            "object": "invoice",
+            "amount_due": 0,
+            "amount_paid": 0,
+            "amount_remaining": 0,
+            "attempt_count": 0,
+            "attempted": False,
+            "auto_advance": False,
+            "collection_method": "charge_automatically",
+            "created": int(self._clock.time()),
+            "currency": currency,
+            "customer": customer,
+            "description": None,
+            "lines": {"object": "list", "data": [], "has_more": False, "total_count": 0},
+            "livemode": live,
+            "metadata": {},
+            "next_payment_attempt": None,
+            "status": "draft",
+            "total": 0,
         }
 
     def _invoice(self, name: str, *, param: str = "id", status: int = 404) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dialtone.standins.defects import Switches
 from dialtone.standins.standin import Routes
 from dialtone.standins.state import Bounded, Clock
 from dialtone.standins.stripe.billing import Billing
+from dialtone.standins.stripe.events import Events
 from dialtone.standins.stripe.wire import (
     LIST_PARAMETERS,
     error,
@@ -37,8 +38,8 @@ class Checkout:
 
     routes = Routes()
 
-    def __init__(self, billing: Billing, switches: Switches, clock: Clock) -> None:
-        self._billing, self._switches, self._clock = billing, switches, clock
+    def __init__(self, billing: Billing, events: Events, switches: Switches, clock: Clock) -> None:
+        self._billing, self._events, self._switches, self._clock = billing, events, switches, clock
         self._sessions: Bounded[dict[str, Any]] = Bounded()
 
     @routes("POST", "/v1/checkout/sessions")
@@ -103,6 +104,7 @@ class Checkout:
             message = 'Only Checkout Sessions with a status in ["open"] can be expired.'
             raise Refusal(error(400, f"{message} This Checkout Session has a status of {session['status']}."))
         session |= {"status": "expired", "url": None}
+        self._events.emit("checkout.session.expired", session, request)
         return json_answer(200, session)
 
     def _session(self, name: str) -> dict[str, Any]:

@@ -123,6 +123,12 @@ class Idempotency:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stored: Bounded[_Stored] = Bounded()
+        self._in_use: Bounded[float] = Bounded()
+
+    def in_use(self, request: Request, seconds: float) -> None:
+        """The request that brought the key is worked on for so long: another one with it is a 409 meanwhile."""
+        if key := request.headers.get("idempotency-key"):
+            self._in_use[key] = max(self._in_use.get(key) or 0.0, self._clock.monotonic() + seconds)
 
     def run(self, request: Request, execute: Callable[[], Answer]) -> Answer:
         """The stored answer if the key is known, else that of `execute`, stored. Refuses a key used otherwise."""
@@ -133,6 +139,10 @@ class Idempotency:
             raise Refusal(_idempotency_error("Idempotency keys may be at most 255 characters long."))
         now = self._clock.monotonic()
         stored = self._stored.get(key)
+        if (until := self._in_use.get(key)) is not None and now < until:
+            told = "There is currently another in-progress request using this Stripe Idempotency Key"
+            more = "(that probably means you submitted twice, and the other request is still going through)"
+            raise Refusal(error(409, f"{told} {more}: {key}.", kind="idempotency_error", code="idempotency_key_in_use"))
         fingerprint = hashlib.sha256(request.raw).digest()
         if stored is None or stored.expires <= now:
             answer = execute()
