@@ -35,7 +35,11 @@ class Account:
         """A price; inactive while the defect says so."""
         if not name.startswith("price_"):
             raise no_such("price", name)
-        price: dict[str, Any] = {"id": name, "object": "price", "active": not self._switches.on("stripe-price-archived")}
+        price: dict[str, Any] = {
+            "id": name,
+            "object": "price",
+            "active": not self._switches.on("stripe-price-archived"),
+        }
         price |= {"currency": "usd", "unit_amount": 4900, "type": "recurring", "product": "prod_sandbox"}
         recurring: dict[str, Any] = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
         return json_answer(200, {**price, "recurring": recurring, "livemode": is_live(request), "metadata": {}})
@@ -45,7 +49,11 @@ class Account:
         """A page on which a customer changes a card or cancels."""
         values = parameters(request, {"configuration", "customer", "flow_data", "locale", "on_behalf_of", "return_url"})
         name = new_id("bps")
-        session: dict[str, Any] = {"id": name, "object": "billing_portal.session", "customer": self._billing.customer_of(values)}
+        session: dict[str, Any] = {
+            "id": name,
+            "object": "billing_portal.session",
+            "customer": self._billing.customer_of(values),
+        }
         session |= {"created": int(self._clock.time()), "livemode": is_live(request)}
         session |= {"return_url": values.get("return_url"), "url": f"https://billing.stripe.com/p/session/{name}"}
         return json_answer(200, session)
