@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import resend
+import slack_sdk
 from standardwebhooks import Webhook as Signer
 
 TOKEN = {"authorization": "Bearer xoxb-slack-token"}
@@ -179,3 +181,27 @@ def test_a_receiver_of_webhooks(world):
     world.time.advance(301)
     assert world.send("hook", "POST", "/", raw=body.encode(), headers=headers).status == 401
     assert [ident for ident, _ in world.standins["hook"].taken] == ["m1"]
+
+
+def test_the_real_sdks_are_content(standins, monkeypatch):
+    """slack_sdk posts, threads and reads; resend sends once for a key; both read what is refused."""
+    client = slack_sdk.WebClient(standins.secrets["slack_token"], base_url=standins.url("slack_api") + "/api/")
+    assert client.auth_test()["ok"]
+    channel = {"channel": "C0ALERTS"}
+    root = client.chat_postMessage(**channel, text="down")["ts"]
+    client.chat_postMessage(**channel, text="still", thread_ts=root)
+    client.chat_update(**channel, ts=root, text="up again")
+    said = [one["text"] for one in client.conversations_replies(**channel, ts=root)["messages"]]
+    assert said == ["up again", "still"]
+    with pytest.raises(slack_sdk.errors.SlackApiError, match="channel_not_found"):
+        client.chat_postMessage(channel="C0NOWHERE", text="x")
+    hook = slack_sdk.WebhookClient(standins.url("slack") + standins.secrets["slack_path"]).send(text="x")
+    assert (hook.status_code, hook.body) == (200, "ok")
+    monkeypatch.setattr(resend, "api_url", standins.url("resend"))
+    monkeypatch.setattr(resend, "api_key", standins.secrets["resend_key"])
+    mail = {"from": "a@example.com", "to": ["b@example.com"], "subject": "s", "text": "t"}
+    first = resend.Emails.send(mail, {"idempotency_key": "k1"})
+    assert resend.Emails.send(mail, {"idempotency_key": "k1"})["id"] == first["id"]
+    monkeypatch.setattr(resend, "api_key", "re_wrong")
+    with pytest.raises(resend.exceptions.ResendError):
+        resend.Emails.send(mail)

@@ -17,8 +17,8 @@ def calendar(world):
     """Calls to the calendar with a valid access token."""
     token = world.token().json()["access_token"]
 
-    def call(method, path, body=None, key=token):
-        return world.send("google", method, path, body=body, key=key)
+    def call(method, path, body=None, key=token, headers=None):
+        return world.send("google", method, path, body=body, key=key, headers=headers)
 
     return call
 
@@ -213,3 +213,42 @@ def test_the_journal_knows_grants_without_holding_tokens(world):
     assert (other["status"], other["body"]["refresh_token"]) == (400, "…")
     assert world.entries(contains="1//0glasting") == []
     assert "GOCSPX" not in str(world.entries())
+
+
+def test_an_incremental_sync(calendar):
+    """What has changed since, deleted events included, page by page; a token of nobody's needs a full sync."""
+    ids = [calendar("POST", EVENTS, body=EVENT).json()["id"] for _ in range(3)]
+    first = calendar("GET", f"{EVENTS}?maxResults=2").json()
+    assert "nextSyncToken" not in first
+    rest = calendar("GET", f"{EVENTS}?maxResults=2&pageToken={first['nextPageToken']}").json()
+    assert sorted(one["id"] for one in first["items"] + rest["items"]) == sorted(ids)
+    token = rest["nextSyncToken"]
+    assert calendar("GET", f"{EVENTS}?syncToken={token}").json()["items"] == []
+    calendar("PATCH", f"{EVENTS}/{ids[0]}", body={"summary": "moved"})
+    calendar("DELETE", f"{EVENTS}/{ids[1]}")
+    changed = calendar("GET", f"{EVENTS}?syncToken={token}").json()
+    assert {one["id"]: one["status"] for one in changed["items"]} == {ids[0]: "confirmed", ids[1]: "cancelled"}
+    assert calendar("GET", f"{EVENTS}?syncToken={changed['nextSyncToken']}").json()["items"] == []
+    for wrong in ("none", token + "999"):
+        gone = calendar("GET", f"{EVENTS}?syncToken={wrong}")
+        assert (gone.status, gone.json()["error"]["errors"][0]["reason"]) == (410, "fullSyncRequired")
+    assert calendar("GET", f"{EVENTS}?syncToken={token}&q=x").status == 400
+    assert calendar("GET", f"{EVENTS}?pageToken=none").status == 400
+    assert len(calendar("GET", f"{EVENTS}?showDeleted=true").json()["items"]) == 3
+
+
+def test_nobody_overwrites_a_change_that_was_not_seen(calendar):
+    """Each change has an etag; `If-Match` with an old one is a 412, `If-None-Match` with the present one a 304."""
+    made = calendar("POST", EVENTS, body=EVENT).json()
+    url, old = f"{EVENTS}/{made['id']}", made["etag"]
+    changed = calendar("PATCH", url, body={"summary": "b"}, headers={"if-match": old})
+    assert (changed.status, changed.json()["etag"] != old) == (200, True)
+    for method, body in (("PATCH", {"summary": "c"}), ("PUT", EVENT), ("DELETE", None)):
+        refused = calendar(method, url, body=body, headers={"if-match": old})
+        assert (refused.status, refused.json()["error"]["errors"][0]["reason"]) == (412, "conditionNotMet")
+    present = changed.json()["etag"]
+    assert calendar("GET", url, headers={"if-none-match": present}).status == 304
+    bare = {"start": EVENT["start"], "end": EVENT["end"]}
+    whole = calendar("PUT", url, body=bare, headers={"if-match": present}).json()
+    assert "summary" not in whole
+    assert calendar("DELETE", url, headers={"if-match": whole["etag"]}).status == 204

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import fakeredis
-from redis.exceptions import RedisError
+from redis.exceptions import ExecAbortError, NoScriptError, ReadOnlyError, RedisError
 
 from dialtone.standins.standin import StandIn
 from dialtone.standins.wire import MAX_FIELDS, STRANGER, Answer, Caller, Refusal, Request, json_answer
@@ -26,6 +26,11 @@ _TOKEN_PARAMETER = "_token"  # noqa: S105 - the name of a query parameter
 _READS_ANYWAY = frozenset(
     "get exists ttl pttl del unlink flushdb flushall dbsize keys scan ping expire pexpire".split()
 )
+_PREFIXES: dict[type[Exception], str] = {
+    NoScriptError: "NOSCRIPT",
+    ExecAbortError: "EXECABORT",
+    ReadOnlyError: "READONLY",
+}
 _BLOCKED = frozenset("subscribe psubscribe monitor multi exec blpop brpop auth select shutdown debug".split())
 """Commands that would hold or change the one connection behind all requests."""
 
@@ -150,9 +155,11 @@ def _value(reply: Any, base64_wanted: bool) -> Any:
 
 
 def _text(error: RedisError) -> str:
-    """The reply's own words. The client library takes the prefix ERR off, so it is put back."""
+    """The reply's own words. The client library takes the prefixes off that it has classes for: they are put back."""
     text = str(error)
-    return text if text.split(" ", 1)[0].isupper() else f"ERR {text}"
+    if text.split(" ", 1)[0].isupper():
+        return text
+    return f"{_PREFIXES.get(type(error), 'ERR')} {text}"
 
 
 def _error(status: int, text: str) -> Answer:

@@ -33,6 +33,10 @@ _FIELDS = (
 ).split()
 
 
+_SYNC = "CPDAlvWDx70CEPDAlvWDx70CGAU"
+_NOT_WITH_SYNC = frozenset("iCalUID orderBy privateExtendedProperty q sharedExtendedProperty timeMin timeMax".split())
+_MOST_CHANGES = 10_000
+
 _KEPT = {
     "kind": "calendar#event",
     "id": "b0badcafe",
@@ -53,6 +57,9 @@ class GoogleCalendar(StandIn):
     def __init__(self, grants: Grants, switches: Switches, clock: Clock) -> None:
         self._grants, self._switches, self._clock = grants, switches, clock
         self._events: Bounded[dict[str, Any]] = Bounded()
+        self._changes: Bounded[int] = Bounded()
+        self._changed = 0
+        self._pages: Bounded[tuple[list[dict[str, Any]], dict[str, str]]] = Bounded(1_000)
 
     def answer(self, request: Request) -> Answer:
         """What the API answers: 401 before anything else, late for a slow grant."""
@@ -123,42 +130,95 @@ class GoogleCalendar(StandIn):
             "eventType": "default",
             **{field: wanted[field] for field in _FIELDS if field in wanted},
         }
-        self._events[event_id] = event
-        return json_answer(200, event)
+        self._keep(event)
+        return json_answer(200, event, {"etag": event["etag"]})
 
     @routes("GET", _EVENTS)
     def list_events(self, request: Request) -> Answer:
-        """The events that are not deleted, within `timeMin` and `timeMax`, at most `maxResults`."""
+        """The events that are not deleted, within `timeMin` and `timeMax`, at most `maxResults` on a page.
+
+        The last page holds the token of the next sync; with one, what has changed since, deleted events included. A
+        token that is too old or none of ours is 410: a full sync is needed
+        (https://developers.google.com/workspace/calendar/api/guides/sync).
+        """
         query = request.query
         size = query.get("maxResults", "250")
         if not (size.isascii() and size.isdigit() and 0 < int(size[:9]) <= 2500):
             raise Refusal(_error(400, "invalidParameter", "Invalid integer value for maxResults."))
+        if (page := query.get("pageToken")) is not None:
+            if (kept := self._pages.pop(page)) is None:
+                raise Refusal(_error(400, "invalid", "Invalid page token value."))
+            events, last = kept
+        else:
+            events, last = self._asked(query), {"nextSyncToken": f"{_SYNC}{self._changed}"}
+        found = {"kind": "calendar#events", "summary": ACCOUNT, "timeZone": "UTC", "accessRole": "owner"}
+        if rest := events[int(size) :]:
+            token = secrets.token_urlsafe(16)
+            self._pages[token] = (rest, last)
+            last = {"nextPageToken": token}
+        return json_answer(200, {**found, "items": events[: int(size)], **last})
+
+    def _asked(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        if (token := query.get("syncToken")) is not None:
+            if wrong := sorted(_NOT_WITH_SYNC & query.keys()):
+                raise Refusal(_error(400, "badRequest", f"Sync token cannot be used with the parameter {wrong[0]}."))
+            since = token.removeprefix(_SYNC)
+            if not token.startswith(_SYNC) or not since.isdigit() or not self._remembers(int(since)):
+                told = "Sync token is no longer valid, a full sync is required."
+                raise Refusal(_error(410, "fullSyncRequired", told, domain="calendar"))
+            return [one for one in self._events.newest_first() if (self._changes.get(one["id"]) or 0) > int(since)]
         lower, upper = (_instant(query[name]) if name in query else None for name in ("timeMin", "timeMax"))
         kept = [_KEPT] if self._switches.on("calendar-events-stay") else []
-        events = [event for event in [*self._within(lower, upper), *kept] if _holds(event, query)]
-        found = {"kind": "calendar#events", "summary": ACCOUNT, "timeZone": "UTC", "accessRole": "owner"}
-        return json_answer(200, {**found, "items": events[: int(size)]})
+        deleted = query.get("showDeleted") == "true"
+        found = [*self._within(lower, upper, deleted=deleted), *kept]
+        return [event for event in found if _holds(event, query)]
+
+    def _remembers(self, since: int) -> bool:
+        """Whether a token is one of this server's life, and nothing that has changed since was forgotten."""
+        return since <= self._changed and self._changed - since <= _MOST_CHANGES
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        """An event that is new or has changed."""
+        self._changed += 1
+        event["etag"] = f'"{secrets.token_hex(8)}"'
+        self._events[event["id"]] = event
+        self._changes[event["id"]] = self._changed
 
     @routes("GET", _EVENTS + "/{event_id}")
-    def get_event(self, _request: Request, event_id: str) -> Answer:
+    def get_event(self, request: Request, event_id: str) -> Answer:
         """An event; a deleted one is still there for a while, cancelled."""
         event = self._events.get(event_id)
-        return json_answer(200, event) if event else _error(404, "notFound", "Not Found")
+        if event is None:
+            return _error(404, "notFound", "Not Found")
+        if request.headers.get("if-none-match") == event["etag"]:
+            return Answer(304, b"", "", {"etag": event["etag"]})
+        return json_answer(200, event, {"etag": event["etag"]})
 
     @routes("PATCH", _EVENTS + "/{event_id}")
     def patch_event(self, request: Request, event_id: str) -> Answer:
         """Change some fields of an event."""
+        return self._update(request, event_id, whole=False)
+
+    @routes("PUT", _EVENTS + "/{event_id}")
+    def put_event(self, request: Request, event_id: str) -> Answer:
+        """Give an event other fields: those that are not given are gone."""
+        return self._update(request, event_id, whole=True)
+
+    def _update(self, request: Request, event_id: str, *, whole: bool) -> Answer:
+        """412 when the event is not the one that `If-Match` means: somebody else has changed it."""
         event = self._events.get(event_id)
         if event is None:
             return _error(404, "notFound", "Not Found")
-        changed = event | {field: value for field, value in _body(request).items() if field in (*_FIELDS, "status")}
+        _check_match(request, event)
+        kept = {name: value for name, value in event.items() if not whole or name not in _FIELDS}
+        changed = kept | {field: value for field, value in _body(request).items() if field in (*_FIELDS, "status")}
         _check_times(changed)
         changed |= {"updated": _iso(self._clock.time()), "sequence": event["sequence"] + 1}
-        event.update(changed)
-        return json_answer(200, event)
+        self._keep(changed)
+        return json_answer(200, changed, {"etag": changed["etag"]})
 
     @routes("DELETE", _EVENTS + "/{event_id}")
-    def delete_event(self, _request: Request, event_id: str) -> Answer:
+    def delete_event(self, request: Request, event_id: str) -> Answer:
         """Cancel an event; 410 when it is already."""
         event = self._events.get(event_id)
         if event_id == _KEPT["id"] and self._switches.on("calendar-events-stay"):
@@ -167,7 +227,8 @@ class GoogleCalendar(StandIn):
             return _error(404, "notFound", "Not Found")
         if event["status"] == "cancelled":
             return _error(410, "deleted", "Resource has been deleted")
-        event |= {"status": "cancelled", "updated": _iso(self._clock.time())}
+        _check_match(request, event)
+        self._keep(event | {"status": "cancelled", "updated": _iso(self._clock.time())})
         return Answer(204)
 
     @routes("POST", _BASE + "/freeBusy")
@@ -192,13 +253,24 @@ class GoogleCalendar(StandIn):
         answer = {"kind": "calendar#freeBusy", "timeMin": _z(lower), "timeMax": _z(upper), "calendars": calendars}
         return json_answer(200, answer)
 
-    def _within(self, lower: datetime | None, upper: datetime | None) -> list[dict[str, Any]]:
+    def _within(self, lower: datetime | None, upper: datetime | None, *, deleted: bool = False) -> list[dict[str, Any]]:
         found = []
         for event in self._events.newest_first():
             start, end = span(event)
-            if event["status"] != "cancelled" and (lower is None or end > lower) and (upper is None or start < upper):
+            if (
+                (deleted or event["status"] != "cancelled")
+                and (lower is None or end > lower)
+                and (upper is None or start < upper)
+            ):
                 found.append(event)
         return sorted(found, key=span)
+
+
+def _check_match(request: Request, event: dict[str, Any]) -> None:
+    wanted = request.headers.get("if-match", "*")
+    if wanted not in ("*", event["etag"]):
+        told = "The condition set in the request's headers was not met."
+        raise Refusal(_error(412, "conditionNotMet", told, location="If-Match", locationType="header"))
 
 
 def _check_times(event: dict[str, Any]) -> None:
