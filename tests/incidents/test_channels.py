@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from dialtone.http import Limits
 from dialtone.incidents.channels import KINDS, build, lacks
 from dialtone.incidents.channels.sending import NotSent, Sender
 from dialtone.incidents.message import Line, Message
+from dialtone.incidents.outbox import LEASE
 from dialtone.standins.defects import Switches
 from dialtone.standins.hook import Hook
 from dialtone.standins.nearby import Nearby
@@ -220,7 +226,7 @@ def test_webhook_carries_one_id(far):
 def test_sentry_event_and_check_in(far):
     """One event with a fingerprint of its incident; a check-in that declares its schedule."""
     far.send("sentry")
-    far.senders["sentry"].check_in("watch", "ok", "0" * 32, 900, at=NOON)
+    far.senders["sentry"].check_in("watch", "ok", "0" * 32, 900, where="production")
     event, check_in = [e.body for e in far.nearby.journal._entries if e.provider == "sentry"][-2:]
     assert event["message"].startswith("[P0] OPENED")
     assert event["tags"]["incident"] == "0123456789"
@@ -296,15 +302,64 @@ def test_sentry_that_drops(far):
     far.send("sentry")
 
 
-def test_nobody_there():
-    """Refused connections and names that do not resolve leave no doubt."""
+def reaching(kind: str, url: str) -> Sender:
+    """A sender of that kind whose far end is there."""
+    environ = {"S": f"{url}/hook", "K": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}
+    environ |= {"S": url.replace("://", f"://{'0' * 32}@") + "/7"} if kind == "sentry" else {}
+    keys: dict[str, Any] = {"secret": None if kind == "smtp" else "S", "to": ["C1"], "sender": "d@example.com"}
+    here = url.replace("http", "smtp", 1) if kind == "smtp" else url
+    keys["url"] = None if kind in ("webhook", "slack-webhook", "sentry") else here
+    return build("x", Channel(kind=kind, signing="K", **keys), environ)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs of a fraction of a second, so that no test waits for real ones."""
+    for about in KINDS.values():
+        module = import_module(f"dialtone.incidents.channels.{about.module}")
+        name = "PATIENCE" if about.module == "smtp" else "LIMITS"
+        quick: Any = 0.2 if about.module == "smtp" else Limits(connect=0.2, read=0.2, total=0.3, max_body=10_000)
+        monkeypatch.setattr(module, name, quick)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_nobody_there(kind):
+    """Refused connections and names that do not resolve leave no doubt, and are tried again."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for url in (f"http://127.0.0.1:{port}/x", "http://slack.invalid/x"):
-        with pytest.raises(NotSent) as found:
-            build("s", Channel(kind="slack-webhook", secret="U"), {"U": url}).send(MESSAGE, {}, doubt=False)
-        assert (found.value.final, found.value.doubt) == (False, False)
+        for host in (f"127.0.0.1:{free.getsockname()[1]}", "gone.invalid:80"):
+            with pytest.raises(NotSent) as found:
+                reaching(kind, f"http://{host}").send(MESSAGE, {}, doubt=False)
+            assert (found.value.final, found.value.doubt) == (False, False)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_hangs_and_resets(kind, impatient):
+    """A far end that takes the connection and says nothing, or resets it: it may have the message."""
+    for drops in (False, True):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=_silent, args=(listener, drops), daemon=True).start()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            begun = time.monotonic()
+            with pytest.raises(NotSent) as found:
+                reaching(kind, url).send(MESSAGE, {}, doubt=False)
+            spent = time.monotonic() - begun
+        assert not found.value.final
+        assert found.value.doubt is (kind != "smtp")  # it greets first: without a greeting nothing was sent
+        assert spent < LEASE / 2
+
+
+def _silent(listener: socket.socket, drops: bool) -> None:
+    held = []
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            if drops:
+                connection.recv(1)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+            else:
+                held.append(connection)
 
 
 class Odd:

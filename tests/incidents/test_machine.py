@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ CHECKS = {"database": Severity.P0, "login": Severity.P1, "booking": Severity.P2,
 VERDICTS = st.sampled_from([Verdict.OK] * 3 + [Verdict.CRITICAL] * 3 + [Verdict.DEGRADED, Verdict.UNKNOWN])
 MOST_AN_HOUR = 30
 CALLING = {str(told) for told in CALLS}
+
+
+STEPS: Counter[str] = Counter()
+"""What was done in all runs together."""
 
 
 class Crash(BaseException):
@@ -87,6 +91,7 @@ class Machine(RuleBasedStateMachine):
     def rounds(self, verdicts: list[Verdict], again: int) -> None:
         """The same verdicts for some rounds, a minute apart."""
         for _ in range(again):
+            STEPS["round"] += 1
             self._pass(60)
             self.number += 1
             signs = [
@@ -108,6 +113,7 @@ class Machine(RuleBasedStateMachine):
         """Somebody has one of them, or says that it is over."""
         live = [i for i in self.desk.records.latest(50) if i.live]
         if live:
+            STEPS["person"] += 1
             chosen = live[which % len(live)].id
             (self.desk.close if resolve else self.desk.acknowledge)(chosen, who, self.now)
             self._watch()
@@ -130,6 +136,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([-3_600, 3_600, 86_400]))
     def clock_jumps(self, seconds: int) -> None:
         """Set back an hour, on an hour, on a day: no time has passed."""
+        STEPS["jump"] += 1
         self.now += seconds
         self.desk.tick(self.now)
         self._watch()
@@ -144,6 +151,7 @@ class Machine(RuleBasedStateMachine):
         try:
             Postman(self.desk.outbox, self.wires, clock=lambda: self.now, seed=1).deliver(200)
         except Crash:
+            STEPS["crash"] += 1
             self._pass(61)
         self.wires[channel].mode = "up"
 
@@ -199,7 +207,16 @@ class Machine(RuleBasedStateMachine):
         self.store.close()
 
 
-TestMachine = Machine.TestCase
+class TestMachine(Machine.TestCase):
+    """All of it, and that all of it happened."""
+
+    def runTest(self) -> None:
+        """Thousands of steps, with crashes and clocks that jump among them."""
+        super().runTest()
+        assert STEPS["round"] >= 500
+        assert min(STEPS["crash"], STEPS["jump"], STEPS["person"]) >= 5, STEPS
+
+
 TestMachine.settings = settings(
     max_examples=40,
     stateful_step_count=50,

@@ -183,10 +183,10 @@ class Handover:
         self._tell_deployment(clock())
         self._words += lapsed(self.alerting.maintenance, clock())
         if self._looked is not None and alive:
-            self.check_in(*self._looked, clock())
+            self.check_in(*self._looked)
         return arrived
 
-    def check_in(self, token: str, every: float, at: float) -> None:
+    def check_in(self, token: str, every: float) -> None:
         """Tell the dead man's switches that the target was looked at: only after a round that is stored."""
         for name, sender in self.senders.items():
             told = getattr(sender, "check_in", None)

@@ -116,7 +116,7 @@ class Clerk:
             return False
         self._beaten, self._looked = now, False
         if self._handover is not None:
-            self._handover.check_in(f"watch {now:.0f}", every, now)
+            self._handover.check_in(f"watch {now:.0f}", every)
         return True
 
     def _deliver(self, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -41,18 +42,18 @@ class Sentry:
         event_id = hashlib.sha256(f"{message.key}.{self._name}".encode()).hexdigest()[:32]
         event = {
             "event_id": event_id,
-            "timestamp": message.at,
+            "timestamp": _time(message.at),
             "platform": "python",
             "logger": "dialtone",
             "level": "info" if message.over else LEVELS.get(message.severity, "error"),
-            "logentry": {"formatted": cut(message.headline, MESSAGE)},
+            "logentry": dict.fromkeys(("message", "formatted"), cut(message.headline, MESSAGE)),
             "fingerprint": ["dialtone", message.incident],
             "environment": message.target,
             "tags": {"incident": message.incident, "state": message.state, "severity": message.severity,
                      "transition": message.key},
             "extra": dict(message.facts()),
         }  # fmt: skip
-        self._envelope({"event_id": event_id}, "event", event)
+        self._envelope(event_id, "event", event)
         return memory
 
     def close(self) -> None:
@@ -60,17 +61,19 @@ class Sentry:
         self._client.close()
 
     def check_in(
-        self, slug: str, status: Literal["in_progress", "ok", "error"], check_in_id: str, every: float, *, at: float
+        self, slug: str, status: Literal["in_progress", "ok", "error"], check_in_id: str, every: float, *, where: str
     ) -> None:
         """Say that the watch runs; the schedule goes with it, so that nobody has to set up the monitor. Raises NotSent.
 
         `every` is in seconds, told in whole minutes; a check-in may be late by half of it, and take as long as it.
+        `where` is the environment.
         """
         minutes = max(1, round(every / 60))
         payload = {
             "check_in_id": check_in_id,
             "monitor_slug": slug,
             "status": status,
+            "environment": where,
             "monitor_config": {
                 "schedule": {"type": "interval", "value": minutes, "unit": "minute"},
                 "checkin_margin": max(1, minutes // 2),
@@ -80,11 +83,13 @@ class Sentry:
                 "timezone": "UTC",
             },
         }
-        self._envelope({"sent_at": datetime.fromtimestamp(at, UTC).isoformat()}, "check_in", payload)
+        self._envelope(check_in_id, "check_in", payload)
 
-    def _envelope(self, header: Mapping[str, Any], kind: str, payload: Mapping[str, Any]) -> None:
+    def _envelope(self, event_id: str, kind: str, payload: Mapping[str, Any]) -> None:
         body = json.dumps(payload, ensure_ascii=False).encode()
-        lines = [json.dumps(header).encode(), json.dumps({"type": kind, "length": len(body)}).encode(), body]
+        header = {"event_id": event_id, "sent_at": _time(time.time())}  # Sentry corrects our clock by it
+        item = {"type": kind, "content_type": "application/json", "length": len(body)}
+        lines = [json.dumps(header).encode(), json.dumps(item).encode(), body]
         sent = {"content-type": "application/x-sentry-envelope"}
         answer = taken(self._client.post(self._url, content=b"\n".join(lines) + b"\n", headers=sent))
         if _limited(answer.header("x-sentry-rate-limits") or "", kind):
@@ -99,6 +104,10 @@ def _limited(told: str, kind: str) -> bool:
         if len(parts) > 1 and (not parts[1] or {category, "default"} & set(parts[1].split(";"))):
             return True
     return False
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def build(name: str, _channel: Channel, values: Mapping[str, str]) -> Sentry:
