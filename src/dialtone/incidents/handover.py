@@ -194,7 +194,7 @@ class Handover:
                 continue
             ident = hashlib.sha256(token.encode()).hexdigest()[:32]
             try:
-                told(f"dialtone-{self._target.name}", "ok", ident, every, at=at)
+                told(f"dialtone-{self._target.name}", "ok", ident, every, where=self._target.name)
             except NotSent as trouble:
                 self._words.append(f"{name} was not told that the watch is alive: {trouble.reason}")
 
