@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos defects lint types bench node ci clean help
+.PHONY: check test chaos drill defects lint types bench node ci clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -40,6 +40,9 @@ test: $(DONE) ## the suite's own tests
 
 chaos: $(DONE) ## the experiments, against a local deployment
 	@$(BIN)/pytest chaos -q $(LEAN) $(ARGS)
+
+drill: $(DONE) ## prove that the fallbacks hold: every experiment, several at a time, build/drill.json
+	@$(BIN)/dialtone drill $(ARGS)
 
 defects: $(DONE) ## switch every known defect on in turn: each has to be found, by the checks that claim it
 	@$(BIN)/dialtone defects $(ARGS)

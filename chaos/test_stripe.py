@@ -13,6 +13,7 @@ HOST = "api.stripe.com"
     severity="P0",
     needs=["webhooks.retell", "tenant", "journal", "requests.book", "books.charge"],
     recover_within=15,
+    catches=["fee-not-queued", "fee-outbox-not-drained", "alert-missing-stripe"],
     smoke=True,
     faults={
         "unavailable": fault("stripe.any.unavailable"),
@@ -43,6 +44,7 @@ def test_booking_survives_stripe(story, fault, tenants, book, reconciled):
     faults={
         "reset": fault("in-doubt", host=HOST, method="POST", nth=1, says="the answer to a charge is lost"),
     },
+    catches=["fee-no-idempotency-key"],
     smoke=True,
 )
 def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled):

@@ -90,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.watch import command as watch
 
     watch.add_parser(commands)
+    from dialtone.drill import command as drill
+
+    drill.add_parser(commands)
     return top
 
 

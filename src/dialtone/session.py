@@ -313,6 +313,7 @@ class Session:
             if terminal is not None:
                 terminal.stats.setdefault("failed", [])  # pytest's last line is red when this category exists
         self.history.take(report)
+        self.drill.progress(report.nodeid, self.gatherer.entries.get(report.nodeid), getattr(report, "when", ""))
 
     def warned(self, warning: warnings.WarningMessage, nodeid: str) -> None:
         """Muffle the warnings of checks; those of other tests are not ours."""
@@ -395,6 +396,8 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "reads": reads_of(item, meta),
         "objective": meta.objective,
         "experiment": meta.experiment,
+        "dependency": meta.dependency,
+        "smoke": meta.smoke,
         "catches": list(meta.claims(case_of(item))),
         "any_case": case_of(item) is not None and not by_case,
     }

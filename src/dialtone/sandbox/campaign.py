@@ -57,6 +57,13 @@ def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = (
     return {**Defect.read(own, command or ()), **Defect.read(others)}
 
 
+def resilience_defects(app: Sequence[str] | None = None) -> dict[str, Defect]:
+    """Those of the application that only an experiment can find; `app` is the command that lists them."""
+    command = filled(_DEFECTS_COMMAND if app is None else app)
+    listed = _listed(command) if command else {}
+    return Defect.read({name: e for name, e in listed.items() if e.get("kind") == "resilience"}, command or ())
+
+
 def _listed(command: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the command prints: a JSON object of defects, by id, each with `what` in words."""
     try:
@@ -73,6 +80,12 @@ def _listed(command: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def known_claims(arguments: Sequence[str], folder: Path) -> list[Claims]:
     """What the checks claim, by collecting them."""
+    return Claims.read({"checks": catalogued(arguments, folder)})
+
+
+def catalogued(arguments: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """What checks and experiments declare, by collecting them. Raises CampaignError."""
+    folder.mkdir(parents=True, exist_ok=True)
     catalog = folder / "catalog.json"
     catalog.unlink(missing_ok=True)
     done = subprocess.run(
@@ -85,7 +98,8 @@ def known_claims(arguments: Sequence[str], folder: Path) -> list[Claims]:
     )
     if done.returncode != 0 or not catalog.exists():
         raise CampaignError(f"the checks cannot be collected: {_last(done.stdout + done.stderr)}")
-    return Claims.read(json.loads(catalog.read_text()))
+    found: list[dict[str, Any]] = json.loads(catalog.read_text())["checks"]
+    return found
 
 
 Steps = Generator[None, None, Round]

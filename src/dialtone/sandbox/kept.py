@@ -34,7 +34,7 @@ class Kept:
         found: Mapping[str, Any] | None = self._rounds.get(name)
         if found is None:
             return None
-        lists = {name: tuple(found[name]) for name in ("red", "broken", "unarmed")}
+        lists = {name: tuple(found.get(name, ())) for name in ("red", "broken", "unarmed", "undecided")}
         return Round(**{**found, **lists})
 
     def put(self, name: str, shown: Round) -> None:

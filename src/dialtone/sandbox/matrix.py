@@ -31,6 +31,8 @@ class Defect:
     holder: tuple[str, ...] = ()
     cause: str = ""
     needs: str = ""
+    kind: str = "check"
+    """Who finds it: a check of a healthy deployment, or an experiment (`resilience`)."""
 
     @classmethod
     def read(cls, entries: Mapping[str, Mapping[str, Any]], holder: Sequence[str] = ()) -> dict[str, Defect]:
@@ -44,6 +46,7 @@ class Defect:
                 tuple(holder),
                 e.get("cause", ""),
                 e.get("needs", ""),
+                e.get("kind", "check"),
             )
             for i, e in entries.items()
         }
@@ -86,6 +89,7 @@ class Round:
     cause: str = ""
     by_checks: str = ""
     unarmed: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, verdicts: Mapping[str, Any], seconds: float) -> Round:
@@ -95,6 +99,7 @@ class Round:
             red=tuple(sorted(c["id"] for c in checks if c["verdict"] in ("breach", "critical"))),
             broken=tuple(sorted(c["id"] for c in checks if c.get("kind") == "broken")),
             unarmed=tuple(sorted(c["id"] for c in checks if not c.get("armed", True))),
+            undecided=tuple(sorted(c["id"] for c in checks if c.get("kind") == "undecided")),
             judged=sum(c["verdict"] in ("ok", "degraded", "breach", "critical") for c in checks),
             seconds=round(seconds, 1),
             cause=(diagnosis.get("cause") or {}).get("id", ""),
