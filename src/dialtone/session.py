@@ -352,18 +352,9 @@ class Session:
             document["diagnosis"] = self.diagnosis
             reports.pages_to_allure(self.config, self.aftermath.texts, self.started)
         reports.write_json(self._verdicts, document)
-        self._keep_drill()
+        self.drill.finish(self.gatherer.entries, self._verdicts, str(self.config.option.target), self.started)
         if self.exit_code == 0 and self.aftermath and not self.config.option.no_diagnosis:
             self.aftermath.keep(document, list(self.gatherer.entries))
-
-    def _keep_drill(self) -> None:
-        entries = self.gatherer.entries
-        if not any(entry["experiment"] and entry["armed"] for entry in entries.values()):
-            return
-        name, folder = str(self.config.option.target), self._verdicts.parent
-        told = self.drill.document(entries, target=name, started=self.started, finished=time.time())
-        reports.write_json(folder / "drill.json", told)
-        drills.keep(folder, told)
 
     def summarise(self, terminal: pytest.TerminalReporter) -> None:
         """Controller: the summary at the end of the run."""

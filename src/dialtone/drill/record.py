@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dialtone.judging import Meta, Record
+from dialtone.redact import secrets
 
 PROPERTY = "dialtone-experiment"
 PROGRESS = "DIALTONE_DRILL_PROGRESS"
@@ -67,6 +69,17 @@ class Drill:
         line |= {name: known.get(name) for name in FIGURES}
         with contextlib.suppress(OSError, ValueError):
             os.write(int(descriptor), json.dumps(line).encode() + b"\n")
+
+    def finish(self, entries: Mapping[str, Mapping[str, Any]], verdicts: Path, target: str, started: float) -> None:
+        """Write `drill.json` beside the verdicts, and remember the drill, if an experiment was run."""
+        if not any(entry["experiment"] and entry["armed"] for entry in entries.values()):
+            return
+        told = self.document(entries, target=target, started=started, finished=time.time())
+        usual = verdicts.stem == "verdicts"
+        path = verdicts.with_name("drill.json" if usual else f"{verdicts.stem}-drill.json")
+        _replace(path, json.dumps(secrets.tree(told), indent=1, ensure_ascii=False) + "\n")
+        if usual:
+            keep(path.parent, told)
 
     def document(
         self, entries: Mapping[str, Mapping[str, Any]], *, target: str, started: float, finished: float
@@ -127,8 +140,14 @@ def keep(folder: Path, document: Mapping[str, Any]) -> None:
     line = {name: document[name] for name in ("target", "started", "seconds", "verdicts")}
     line["experiments"] = {e["id"]: {n: e[n] for n in ("verdict", *FIGURES)} for e in document["experiments"]}
     lines = path.read_text().splitlines()[-(KEPT - 1) :] if path.exists() else []
+    _replace(path, "\n".join([*lines, json.dumps(line, separators=(",", ":"))]) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text("\n".join([*lines, json.dumps(line, separators=(",", ":"))]) + "\n")
+    draft.write_text(text)
     draft.replace(path)
 
 
