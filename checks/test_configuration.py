@@ -32,6 +32,7 @@ def _flags(tree: Any) -> Iterator[tuple[str, bool]]:
     catches=["env-missing"],
     needs=["routes.environment", "required_variables"],
     requests=1,
+    gate=True,
 )
 def test_required_variables_are_set(target, http):
     """The application sees every variable that it cannot do without."""

@@ -33,7 +33,9 @@ def test_database_answers(db, objective, reach):
     objective.value(min(tries), what="connection and SELECT 1", samples=len(tries))
 
 
-@check(severity="P1", runbook="database", needs=["database", "tables"], catches=["column-renamed"], requests=0)
+@check(
+    severity="P1", runbook="database", needs=["database", "tables"], catches=["column-renamed"], requests=0, gate=True
+)
 def test_tables_are_as_the_profile_names_them(target, db):
     """Every table and column that the profile's SQL relies on exists, and may be read."""
     # The catalogue itself: information_schema hides what the prober may not read, and that is another matter.

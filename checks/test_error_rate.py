@@ -56,6 +56,7 @@ def test_own_monitor_reports_real_numbers(target, cron, db):
     catches=["monitor-missing-field"],
     needs=["routes.own_monitor", "routes.health", "cron", "fields.monitor_healthy"],
     requests=2,
+    gate=True,
 )
 def test_own_monitor_agrees_with_health(target, cron, http):
     """The application's own monitor is not red while its health is ok, nor green while it is not."""

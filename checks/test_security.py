@@ -24,6 +24,7 @@ _ACCOUNTS = [
     catches=["login-500"],
     needs=["routes.login", "requests.login"],
     requests=2,
+    gate=True,
 )
 def test_login_refuses_wrong_password(target, http, run):
     """A wrong password is refused, and a broken request is called broken: neither gets in nor breaks anything."""

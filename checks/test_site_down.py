@@ -22,7 +22,7 @@ def test_pages_answer(page, target, http):
     expect(http.get(wanted.path)).status(200).contains(wanted.contains)
 
 
-@check(severity="P1", runbook="site-down", catches=["root-redirect-loop"], needs=["redirects"], requests=6)
+@check(severity="P1", runbook="site-down", catches=["root-redirect-loop"], needs=["redirects"], requests=6, gate=True)
 def test_old_addresses_lead_to_pages(target, http):
     """The bare domain and other old addresses lead to their page in one hop, not in a circle."""
     for redirect in target.profile.redirects:
@@ -42,7 +42,7 @@ def test_health_answers_ok(target, http):
         answer.json_field(target.field("health_status", "status"), target.value("health_ok"))
 
 
-@check(runbook="site-down", catches=["health-cached"], needs=["routes.health"], requests=1)
+@check(runbook="site-down", catches=["health-cached"], needs=["routes.health"], requests=1, gate=True)
 def test_health_is_not_cached(target, http):
     """Nobody between us and the application may answer for its health."""
     answer = http.get(target.route("health"))
@@ -57,7 +57,9 @@ def _time(value: object) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-@check(runbook="site-down", catches=["health-stale"], needs=["routes.health", "fields.health_time"], requests=2)
+@check(
+    runbook="site-down", catches=["health-stale"], needs=["routes.health", "fields.health_time"], requests=2, gate=True
+)
 def test_health_is_fresh(target, http):
     """The health answer was made just now: its time is ours, and moves on."""
     field, seen = target.field("health_time", "timestamp"), []
@@ -100,7 +102,7 @@ def _leaks(tree: object) -> str | None:
     return None
 
 
-@check(severity="P1", runbook="site-down", catches=["health-leaks"], needs=["routes.health"], requests=1)
+@check(severity="P1", runbook="site-down", catches=["health-leaks"], needs=["routes.health"], requests=1, gate=True)
 def test_health_leaks_nothing(target, http):
     """The public health answer says nothing of secrets, and quotes no database error."""
     answer = http.get(target.route("health"))
@@ -111,7 +113,7 @@ def test_health_leaks_nothing(target, http):
     ok("the health answer tells nothing that it should not")
 
 
-@check(severity="P3", runbook="site-down", catches=["soft-404"], needs=["routes.unknown_page"], requests=1)
+@check(severity="P3", runbook="site-down", catches=["soft-404"], needs=["routes.unknown_page"], requests=1, gate=True)
 def test_unknown_page_is_404(target, http):
     """A page that does not exist is said not to exist."""
     expect(http.get(target.route("unknown_page"))).status(404)
@@ -130,7 +132,7 @@ class _Assets(HTMLParser):
             self.found.append(str(values["href"]))
 
 
-@check(runbook="site-down", catches=["asset-missing"], needs=["pages"], requests=8)
+@check(runbook="site-down", catches=["asset-missing"], needs=["pages"], requests=8, gate=True)
 def test_page_assets_load(target, http):
     """Style sheets, scripts and images of the home page that are our own do load."""
     page = http.get(target.home.path)
@@ -185,7 +187,7 @@ def test_internal_links_lead_somewhere(target, http, many):
     ok(f"{len(links)} internal links lead somewhere", value=0, unit="count")
 
 
-@check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["edge", "pages"], requests=1)
+@check(severity="P3", runbook="site-down", catches=["edge-anonymous"], needs=["edge", "pages"], requests=1, gate=True)
 def test_edge_region_is_recorded(target, http):
     """The edge says which region served the request, so that a regional fault can be told from a general one."""
     edge = target.profile.edge

@@ -30,7 +30,7 @@ def test_certificate_has_time_left(target, reach, objective):
     objective.value(seen.days_left, what="time that the certificate has left", expires=str(seen.not_after))
 
 
-@check(severity="P0", runbook="site-down", catches=["cert-wrong-host"], requests=2)
+@check(severity="P0", runbook="site-down", catches=["cert-wrong-host"], requests=2, gate=True)
 def test_certificate_chain_is_valid(target, reach):
     """A browser accepts the certificate: known authority, right name, not expired."""
     seen = _certificate(target, reach)
@@ -40,7 +40,7 @@ def test_certificate_chain_is_valid(target, reach):
     ok(f"the certificate is valid for this name ({seen.protocol})")
 
 
-@check(severity="P2", runbook="security", catches=["plain-served"], needs=["pages"], requests=1)
+@check(severity="P2", runbook="security", catches=["plain-served"], needs=["pages"], requests=1, gate=True)
 def test_plain_http_redirects_to_https(target, http):
     """Whoever comes without TLS is sent to the same page with it."""
     base = urlsplit(target.profile.base_url)
@@ -82,6 +82,7 @@ def test_security_headers_are_set(target, http):
     catches=["origin-open"],
     needs=["routes.login", "requests.login", "values.foreign_origin"],
     requests=2,
+    gate=True,
 )
 def test_foreign_origin_is_refused(target, http, run):
     """A page of somebody else cannot send requests in a visitor's name."""

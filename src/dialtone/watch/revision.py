@@ -16,9 +16,9 @@ from dialtone.http import BadBody, Client, Limits, shared_context
 from dialtone.target import Target
 from dialtone.target.gate import Revision
 
-PROOFS = 5
-"""Answers in a row that have to agree: of two instances of which one is old, 31 of 32 are found before the gate, and
-999 of 1,024 before or after it."""
+PROOFS = 8
+"""Answers in a row that have to agree, before and after a gate: where half of the answers still come from another
+revision, one gate in 65,536 would not see it."""
 LONGEST_PAUSE = 15.0
 """Seconds between two looks at most; they begin at one second."""
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
