@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos drill defects lint types bench node ci clean help
+.PHONY: check test chaos drill defects lint types bench node docs ci clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -64,6 +64,11 @@ build/tools/node/.installed: tests/node/package.json
 	@if ! command -v npm >/dev/null 2>&1; then echo "no npm: tests with SDKs for Node will be skipped"; \
 	elif npm install --prefix $(@D) --no-audit --no-fund --no-package-lock --ignore-scripts --silent; then touch $@; \
 	else echo "npm failed: tests with SDKs for Node will be skipped"; fi
+
+docs: $(DONE) ## the site, in build/site
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	@$(BIN)/python -m sphinx -W --keep-going -q -b dirhtml docs build/site
 
 clean: ## remove what was built
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

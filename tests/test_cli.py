@@ -37,6 +37,21 @@ def test_every_command_explains_itself() -> None:
     assert [name for name, command in seen if not (command.description or "").strip()] == []
 
 
+def test_a_shell_completes_the_commands(tmp_path: Path) -> None:
+    """The bash that is here loads what is printed, and finds a command by its beginning."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "dialtone.cli", "completion", "bash"], capture_output=True, text=True, timeout=60
+    )
+    assert printed.returncode == 0, printed.stderr
+    script = tmp_path / "completion"
+    script.write_text(printed.stdout)
+    ask = (
+        'source "$1"; COMP_WORDS=(dialtone hist); COMP_CWORD=1; _shtab_dialtone dialtone hist dialtone; echo $COMPREPLY'
+    )
+    told = subprocess.run(["bash", "-c", ask, "bash", str(script)], capture_output=True, text=True, timeout=30)
+    assert told.stdout.split() == ["history"]
+
+
 def _below(name: str, command: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield name, command
     for action in command._actions:

@@ -93,7 +93,25 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.drill import command as drill
 
     drill.add_parser(commands)
+    completion = commands.add_parser(
+        "completion",
+        help="the completion of these commands for a shell",
+        description="Prints what a shell has to load, for bash into"
+        " ~/.local/share/bash-completion/completions/dialtone, for zsh into a file _dialtone on its $fpath.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(run=_completion)
     return top
+
+
+def _completion(args: argparse.Namespace) -> int:
+    try:
+        import shtab
+    except ImportError:
+        print("completion needs the package shtab: pip install 'pytest-dialtone[completion]'", file=sys.stderr)
+        return 4
+    print(shtab.complete(parser(), args.shell))
+    return 0
 
 
 def _profile(args: argparse.Namespace) -> int:
