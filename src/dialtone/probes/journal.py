@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 from dialtone.http import Client, Limits
@@ -48,6 +48,10 @@ class Journal:
         )
         return found
 
+    def standin(self, provider: str) -> StandIn:
+        """What one stand-in takes in from now on; used as a context, it has to be called before the context ends."""
+        return StandIn(self, provider, self.last())
+
     def fault(self, **fault: Any) -> str:
         """Switch a fault on at a stand-in (`provider`, `path`, `status`, `ttl` …); returns its id."""
         return str(self._call("POST", "/faults", json=fault)["id"])
@@ -63,6 +67,42 @@ class Journal:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+
+class StandIn:
+    """What one stand-in took in since it was declared."""
+
+    def __init__(self, journal: Journal, provider: str, after: int) -> None:
+        self._journal, self.provider, self._after = journal, provider, after
+
+    def requests(self, **filters: Any) -> list[dict[str, Any]]:
+        """Everything that it was asked, refused or not; `method`, `path` (glob), `contains`."""
+        return self._journal.requests(**{"provider": self.provider, "after": self._after, **filters})
+
+    def accepted(self, **filters: Any) -> list[dict[str, Any]]:
+        """What it took, with a body each."""
+        return [request for request in self.requests(**filters) if request["accepted"]]
+
+    def refused(self, **filters: Any) -> list[dict[str, Any]]:
+        """What it answered with something else than 2xx."""
+        return [request for request in self.requests(**filters) if not request["accepted"]]
+
+    def wait(self, count: int = 1, *, within: float | None = None, **filters: Any) -> list[dict[str, Any]]:
+        """`accepted`, as soon as there are `count`."""
+        return self._journal.wait(count, within=within, **{"provider": self.provider, "after": self._after, **filters})
+
+    def must_have_been_called(self) -> None:
+        """Raises AssertionError when nobody has called it: the test shows nothing about this provider then."""
+        if not self.requests(limit=1):
+            raise AssertionError(f"nobody called the stand-in {self.provider} that this test declares")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        """An error of the block's own says more than that nobody called."""
+        if failed is None:
+            self.must_have_been_called()
 
 
 def eventually(
