@@ -118,6 +118,8 @@ class Proxy:
                     "api.test": {"upstream": f"http://127.0.0.1:{port}", "listen": "127.77.0.2:0"},
                     "other.test": f"http://127.0.0.1:{port}",
                     "dead.test": "http://127.0.0.1:1",
+                    "oauth2.googleapis.com": f"http://127.0.0.1:{port}",
+                    "*.supabase.co": f"http://127.0.0.1:{port}",
                     "renamed.test": {"upstream": f"http://127.0.0.1:{port}", "host": "upstream"},
                     "tcp.test": {
                         "upstream": f"tcp://127.0.0.1:{echo.sockets[0].getsockname()[1]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,39 @@ def test_what_is_wrong_with_a_plan(entry: Any, words: str) -> None:
     """Said in words that name the key."""
     with pytest.raises(BadPlanError, match=words):
         parse({"faults": [entry]})
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ([{"fault": "refuse"}, {"fault": "blackhole"}], "1-refuse and 2-blackhole contradict: a.test cannot be"),
+        (
+            [{"fault": "certificate", "wrong": "expired"}, {"fault": "certificate", "wrong": "wrong-host", "start": 9}],
+            "cannot be expired and wrong-host at once",
+        ),
+        ([{"fault": "latency", "duration": 5}, {"fault": "refuse", "duration": 5}], "1-latency can match nothing"),
+        ([{"fault": "refuse"}, {"fault": "status", "start": 60}], "2-status can match nothing: 1-refuse"),
+    ],
+)
+def test_faults_that_contradict_each_other(faults: list[dict[str, Any]], words: str) -> None:
+    """Named both, with what they contradict in; one after the other, or at other hosts, they are a plan."""
+    same = [{**fault, "match": {"host": "a.test"}} for fault in faults]
+    with pytest.raises(BadPlanError, match=words):
+        parse({"faults": same})
+    assert len(parse({"faults": [same[0], {**same[1], "match": {"host": "b.test"}}]})) == 2
+    after = [{**same[0], "duration": 5, "start": 0}, {**same[1], "start": 5}]
+    assert len(parse({"faults": after})) == 2
+
+
+def test_a_host_that_the_interceptor_does_not_stand_for(controller: Controller) -> None:
+    """Refused with those that there are: the fault could never match. A glob and a wildcard host meet both ways."""
+    with pytest.raises(ControlError) as caught:
+        controller.put("hang", match={"host": "api.tset"})
+    [problem] = caught.value.problems
+    assert re.match(r"fault 1 \(hang-.*\): match\.host: no host here is api\.tset; there are ", problem)
+    assert "api.test" in problem
+    for host in ("API.test", "*.test", "abc.supabase.co", "*.supabase.co"):
+        controller.put("hang", match={"host": host}).end()
 
 
 def test_what_was_planned_can_be_planned_again() -> None:

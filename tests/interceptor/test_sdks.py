@@ -88,6 +88,7 @@ SEEN: dict[str, dict[str, tuple[str, int]]] = {
         "call.unknown": ("NotFoundError", 1),
         "call.ended_without_payment": ("no_valid_payment", 1),
         "call.ended_by_telephony": ("telephony_provider_unavailable", 1),
+        "call.ended_by_error": ("error_retell", 1),
         "agents.removed_endpoint": ("NotFoundError", 1),
     },
     "sentry": {
@@ -210,6 +211,7 @@ NODE = {
         "call.unknown": ("NotFoundError", 1),
         "call.ended_without_payment": ("no_valid_payment", 1),
         "call.ended_by_telephony": ("telephony_provider_unavailable", 1),
+        "call.ended_by_error": ("error_retell", 1),
         "agents.removed_endpoint": ("NotFoundError", 1),
     },
 }

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from dialtone.interceptor.board import LeverError
 from dialtone.interceptor.plan import BadPlanError, parse
+from dialtone.interceptor.quarrels import strangers
 
 if TYPE_CHECKING:
     from dialtone.interceptor.server import Interceptor
@@ -148,9 +149,13 @@ class Control:
     async def _read(self, request: Request) -> tuple[Any, Response | None]:
         text = await _body(request)
         try:
-            return parse(text), None
+            specs = parse(text)
+            problems = strangers(specs, self._interceptor.core.hosts)
         except BadPlanError as error:
-            return (), JSONResponse({"error": "the plan cannot be taken", "problems": error.problems}, 422)
+            problems = error.problems
+        if problems:
+            return (), JSONResponse({"error": "the plan cannot be taken", "problems": problems}, 422)
+        return specs, None
 
     async def _lease(self, request: Request) -> Response:
         given = await _object(request)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from dialtone.interceptor.course import Course
 from dialtone.interceptor.mechanism import Bounds, Mechanism, mechanisms, parameters
+from dialtone.interceptor.quarrels import quarrels
 
 MAX_FAULTS = 2_000
 MAX_TTL = 60.0
@@ -112,6 +113,7 @@ def parse(text: str | bytes | Mapping[str, Any]) -> tuple[Spec, ...]:
             problems += [f"{told}: {problem}" for problem in error.problems]
     seen: set[str] = set()
     problems += [f"two faults have the id {s.id}" for s in specs if s.id in seen or seen.add(s.id)]  # type: ignore[func-returns-value]
+    problems += quarrels(specs)
     if problems:
         raise BadPlanError(problems)
     return tuple(specs)
