@@ -28,16 +28,13 @@ FIGURES = (*_TIMES, "lost", "doubled")
 def told(meta: Meta, record: Record) -> dict[str, Any]:
     """What a worker tells of an experiment: its declaration, and what its story showed if it got that far."""
     aims = {"alert_within": meta.aims.alert_within, "recover_within": meta.aims.recover_within, "rpo": meta.aims.rpo}
-    shown: dict[str, Any] = {
-        **dict.fromkeys(_TIMES),
-        "lost": 0,
-        "doubled": 0,
-        "steps": [],
-        "symptoms": [],
-        "ledger": {},
-        "cells": [],
-    }
-    return {"dependency": meta.dependency, "objectives": aims, **shown, **record.notes.get("experiment", {})}
+    return {"dependency": meta.dependency, "objectives": aims, **_nothing(), **record.notes.get("experiment", {})}
+
+
+def _nothing() -> dict[str, Any]:
+    """Of an experiment that told nothing: its worker died."""
+    times: dict[str, Any] = dict.fromkeys(_TIMES)
+    return {**times, "lost": 0, "doubled": 0, "steps": [], "symptoms": [], "ledger": {}, "cells": []}
 
 
 def verdict_of(entry: Mapping[str, Any]) -> str:
@@ -92,10 +89,10 @@ class Drill:
             if not entry["armed"]:
                 unarmed.append({"id": entry["id"], "reason": entry["reason"]})
                 continue
-            known = self.told.get(nodeid, {})
+            known = {"objectives": {}, **_nothing(), **self.told.get(nodeid, {})}
             own = {name: entry[name] for name in ("severity", "runbook", "kind", "reason", "seconds")}
             head = {"id": entry["id"], "dependency": known.get("dependency", ""), "verdict": verdict_of(entry)}
-            figures = {name: known.get(name, 0 if name in ("lost", "doubled") else None) for name in FIGURES}
+            figures = {name: known[name] for name in FIGURES}
             experiments.append({**head, **figures, **own, "nodeid": nodeid, **known})
         experiments.sort(key=lambda e: (_WORST.index(e["verdict"]), e["id"]))
         return {

@@ -1,0 +1,271 @@
+"""An experiment's story: what it notes, that no fault outlives its block, and which verdict it forms."""
+
+from __future__ import annotations
+
+import pytest
+from tests.drill.conftest import Customer, Inboxes
+from tests.interceptor.conftest import Proxy, ask
+
+from dialtone.drill import Answer, Duty, Entry, Ledger, Promise, reconcile
+from dialtone.drill.declared import Fault, fault
+from dialtone.drill.story import Story
+from dialtone.interceptor.client import Controller
+from dialtone.judging import Record
+from dialtone.verdict import Bad, Undecided, Verdict
+
+GONE = fault("refuse", host="api.test")
+BUSY = fault("status", status=503, host="api.test")
+DUTY = (Duty("row", "order", "rows"),)
+
+
+def ledger(kept: int = 1, lost: int = 0, doubled: int = 0, at: float = 0.0) -> Ledger:
+    """A ledger with so many of each."""
+    names = [f"k{i}" for i in range(kept)] + [f"l{i}" for i in range(lost)] + [f"d{i}" for i in range(doubled)]
+    entries = [Entry(n, n) for n in names if n[0] != "l"] + [Entry(n, n + "2") for n in names if n[0] == "d"]
+    return reconcile([Promise("order", n, at, Answer.YES) for n in names], {"rows": entries}, DUTY)
+
+
+def verdict(story: Story, record: Record) -> str:
+    """What the story concludes, in a word."""
+    try:
+        story.conclude()
+    except (Bad, Undecided) as judged:
+        return ("fail: " if isinstance(judged, Bad) else "") + judged.finding.reason
+    return str(record.worst().verdict)
+
+
+def test_a_fallback_that_holds(story: Story, record: Record, customer: Customer, inboxes: Inboxes) -> None:
+    """Steady, fault, fallback, alert, recovery, ledger: a pass with its times."""
+    story.steady("served", customer.served)
+    with story.fault(BUSY):
+        story.fallback("the customer is told", not customer.served())
+        inboxes.tell("slack", "api.test is down (shop 7)")
+        assert story.alert("slack", names=["API.test"], about="shop 7")
+    story.recovered("served again", customer.served)
+    story.ledger(lambda: ledger(3))
+    assert verdict(story, record) == Verdict.OK
+    told = record.notes["experiment"]
+    assert [step["step"] for step in told["steps"]] == [
+        *("steady state", "fault", "fallback", "alert", "fault ends", "recovery", "ledger")
+    ]
+    assert (told["lost"], told["doubled"]) == (0, 0)
+    assert 0 <= told["seconds_to_alert"] <= 5
+    assert told["seconds_to_recover"] >= 0
+    assert told["cells"] == [{"host": "api.test", "fault": "status", "matched": 1, "acted": 1}]
+    assert told["ledger"]["row"]["kept"] == 3
+
+
+def test_no_steady_state_is_inconclusive(story: Story, record: Record, controller: Controller) -> None:
+    """Nothing is broken then, and nothing is green."""
+    with pytest.raises(Undecided, match="does not hold: served"):
+        story.steady("served", lambda: False)
+    assert verdict(story, record).startswith("inconclusive: the steady state")
+    assert not controller.faults()["active"]
+
+
+def test_a_fault_that_met_nothing_is_inconclusive(story: Story, record: Record) -> None:
+    """Whatever else held, or did not."""
+    with story.fault(BUSY):
+        story.fallback("fine", look=True)
+        story.fallback("not fine", look=False)
+    assert verdict(story, record) == "inconclusive: the fault met nothing: status at api.test"
+
+
+def test_a_refusal_counts_what_stood(story: Story, record: Record, customer: Customer, proxy: Proxy) -> None:
+    """A kept connection is reset with the host; who is refused after is nobody's count."""
+    with proxy.connect() as kept:
+        ask(kept)
+        with story.fault(GONE):
+            proxy.settle()
+            story.fallback("refused", not customer.served())
+            with pytest.raises(ConnectionResetError):
+                kept.recv(1)
+    assert record.notes["story"][-1]["what"].endswith("acted on 1 of 1")
+    assert verdict(story, record) == Verdict.OK
+
+
+def test_a_refusal_of_a_host_that_was_called(story: Story, record: Record, customer: Customer) -> None:
+    """That the steady state called it is the proof that it was reached."""
+    story.steady("served", customer.served)
+    with story.fault(GONE):
+        story.fallback("refused", lambda: not customer.served(), within=1)
+    assert verdict(story, record) == Verdict.OK
+
+
+def test_a_refusal_of_a_host_that_nobody_called(story: Story, record: Record) -> None:
+    """Proves nothing."""
+    with story.fault(GONE):
+        story.fallback("fine", look=True)
+    assert "met nothing: refuse at api.test" in verdict(story, record)
+
+
+def test_the_story_goes_on_after_what_does_not_hold(story: Story, record: Record, customer: Customer) -> None:
+    """The verdict names the first, the record has all of it."""
+    with story.fault(BUSY):
+        customer.served()
+        assert not story.fallback("first", look=False)
+        story.fallback("second", look=False)
+    story.ledger(lambda: ledger(1, lost=1, doubled=1))
+    assert verdict(story, record) == "fail: fallback: first (and 3 more)"
+    told = record.notes["experiment"]
+    assert (told["lost"], told["doubled"]) == (1, 1)
+
+
+def test_the_fault_is_gone_when_the_block_is_left_by_an_error(story: Story, controller: Controller) -> None:
+    """Before anybody forms a verdict."""
+    seen = []
+
+    def left() -> None:
+        with story.fault(BUSY):
+            seen.extend(controller.faults()["active"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        left()
+    assert len(seen) == 1
+    assert not controller.faults()["active"]
+
+
+def test_a_fault_that_ended_early_is_inconclusive(
+    story: Story, record: Record, customer: Customer, controller: Controller
+) -> None:
+    """Somebody pulled the lever, or nobody renewed it: what was seen then was not under the fault."""
+    with story.fault(BUSY):
+        customer.served()
+        controller.pull("too much")
+        story.fallback("fine", look=True)
+    controller.release()
+    assert "status at api.test ended early: safety lever: too much" in verdict(story, record)
+
+
+@pytest.mark.parametrize(
+    ("provider", "text", "late", "accepted"),
+    [
+        ("smtp", "api.test is down", 0, True),
+        ("slack", "something is down", 0, True),
+        ("slack", "api.test is down", 5, True),
+        ("slack", "api.test is down", 0, False),
+    ],
+    ids=["other channel", "no cause", "too late", "refused"],
+)
+def test_an_alert_that_was_not_heard(
+    story: Story, customer: Customer, inboxes: Inboxes, provider: str, text: str, late: float, accepted: bool
+) -> None:
+    """On another channel, without the cause, too late, or refused by the receiving end."""
+    with story.fault(BUSY):
+        customer.served()
+        begun = story.fault_began or 0.0
+        inboxes.tell(provider, text, begun + 0.01 + late, accepted=accepted)
+        assert not story.alert("slack", names=["api.test"], within=0.1)
+    with pytest.raises(Bad, match="^alert: slack"):
+        story.conclude()
+
+
+@pytest.mark.parametrize(("times", "said"), [(1, "ok"), (3, "fail: alert: slack is told once, not 3 times")])
+def test_an_alert_is_told_once(
+    story: Story, record: Record, customer: Customer, inboxes: Inboxes, times: int, said: str
+) -> None:
+    """To the end of the story; what says that it is over does not count."""
+    with story.fault(BUSY):
+        customer.served()
+        for _ in range(times):
+            inboxes.tell("slack", "api.test is down")
+        story.alert("slack", names=["api.test"])
+    inboxes.tell("slack", "resolved: api.test is back")
+    assert story.resolved("slack", names=["resolved"])
+    assert verdict(story, record) == said
+
+
+def test_silence_is_asserted_to_the_end(story: Story, record: Record, customer: Customer, inboxes: Inboxes) -> None:
+    """Also when the message comes after the step."""
+    story.silence("slack")
+    with story.fault(BUSY):
+        customer.served()
+    inboxes.tell("slack", "api.test is down")
+    assert verdict(story, record) == "fail: silence: nothing is told on slack: 1 messages"
+
+
+def test_what_does_not_recover_in_time(story: Story, record: Record, customer: Customer) -> None:
+    """The objective is the experiment's."""
+    with story.fault(BUSY):
+        customer.served()
+    assert not story.recovered("served again", lambda: False)
+    assert verdict(story, record) == "fail: recovery: not within 0.2 s: served again"
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (ledger(2, lost=1), "fail: ledger: 1 lost (row)"),
+        (ledger(2, doubled=1), "fail: ledger: 1 doubled (row)"),
+        (ledger(0), "inconclusive: the ledger: nothing was promised"),
+        (reconcile([Promise("order", "a")], {}, DUTY), "inconclusive: the ledger: row: nobody could read rows"),
+    ],
+    ids=["lost", "doubled", "empty", "unknown"],
+)
+def test_the_ledger_decides(story: Story, record: Record, customer: Customer, made: Ledger, said: str) -> None:
+    """Lost and doubled fail; a book that nobody could read, or that holds nothing, proves nothing."""
+    with story.fault(BUSY):
+        customer.served()
+        story.fallback("fine", look=True)
+    story.ledger(lambda: made, within=0)
+    assert verdict(story, record).startswith(said)
+
+
+def test_a_recovery_point_excuses_the_last_promises(story: Story, record: Record, customer: Customer) -> None:
+    """And nothing older: `lost` is what is lost beyond the objective."""
+    story.aims = type(story.aims)(rpo=10)
+    with story.fault(BUSY):
+        customer.served()
+    story.ledger(lambda: ledger(1, lost=1, at=95.0), within=0, loss_at=100.0)
+    assert verdict(story, record) == Verdict.OK
+    story.ledger(lambda: ledger(1, lost=1, at=80.0), within=0, loss_at=100.0)
+    assert verdict(story, record).startswith("fail: ledger: 1 lost")
+
+
+def test_nothing_asserted_is_nothing_proved(story: Story, record: Record, customer: Customer) -> None:
+    """A fault alone, or no fault at all."""
+    assert verdict(story, record) == "inconclusive: no fault was put"
+    with story.fault(BUSY):
+        customer.served()
+    assert verdict(story, record) == "inconclusive: nothing was asserted"
+
+
+def test_two_faults_at_once_are_two_cells(story: Story, record: Record, customer: Customer) -> None:
+    """Both have to have met something."""
+    late = fault("latency", seconds=0.01, host="api.test")
+    with story.fault(BUSY, late):
+        customer.served()
+        story.fallback("fine", look=True)
+    assert verdict(story, record) == Verdict.OK
+    assert {cell["fault"] for cell in record.notes["experiment"]["cells"]} == {"status", "latency"}
+
+
+def test_customers_are_sampled_throughout(story: Story, record: Record, customer: Customer) -> None:
+    """Good before, bad during, and the first bad one is when it could be seen."""
+    callers = story.load("callers", customer.served, every=0.005)
+    story.steady("somebody was served", lambda: any(s.good for s in callers.samples), within=5)
+    with story.fault(BUSY):
+        story.fallback("seen", lambda: any(not s.good for s in story.during_fault(callers)), within=5)
+    assert verdict(story, record) == Verdict.OK
+    told = record.notes["experiment"]
+    assert told["symptoms"][0]["bad"] >= 1
+    assert told["seconds_to_detect"] is not None
+
+
+def test_declared_faults() -> None:
+    """An authentic answer, a mechanism, and the words of what is missing."""
+    answer = fault("google.token.invalid_grant", share=0.5, seed=7)
+    assert answer.plan == {
+        "fault": "answer", "provider": "google", "row": "token.invalid_grant", "seed": 7,
+        "match": {"host": "oauth2.googleapis.com", "path": "/token", "method": "POST", "share": 0.5},
+    }  # fmt: skip
+    assert answer.what == "google answers 400 invalid_grant"
+    late = fault("latency", seconds=2, host="api.test", says="slow")
+    assert late == Fault(
+        "slow", "latency", "api.test", {"fault": "latency", "match": {"host": "api.test"}, "seconds": 2}
+    )
+    with pytest.raises(TypeError, match="of which host"):
+        fault("refuse")
+    with pytest.raises(LookupError, match="google has no answer"):
+        fault("google.token.nonsense")
