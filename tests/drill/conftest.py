@@ -83,7 +83,7 @@ def inboxes() -> Inboxes:
 @pytest.fixture
 def record() -> Iterator[Record]:
     """The record of an experiment that is running."""
-    made = Record(Meta("x", experiment=True, dependency="api", aims=Aims(0.2, 0.2, 0)))
+    made = Record(Meta("x", experiment=True, dependency="api", aims=Aims(30, 30, 0)))
     token = current.set(made)
     yield made
     current.reset(token)

@@ -33,7 +33,8 @@ class Told:
 
 def test_a_sample_is_good_when_the_customer_was_served() -> None:
     """By the truth of what came back, or its `success`; whatever is raised was no service."""
-    answers: list[Any] = [True, Told(success=True), None, Told(success=False), ZeroDivisionError(), Bad(Finding(Verdict.CRITICAL, "down"))]  # fmt: skip
+    down = Bad(Finding(Verdict.CRITICAL, "down"))
+    answers: list[Any] = [True, Told(success=True), None, Told(success=False), ZeroDivisionError(), down]
 
     def call() -> Any:
         answer = answers[len(load.samples)]
@@ -79,9 +80,16 @@ def test_without_canaries_nothing_starts(controller: Controller) -> None:
 def _books(**answers: Any) -> Books:
     books = {
         "row": Book(of="order", sql="rows"),
-        "charge": Book(of="order", provider="pay", path="/c?of={{customer}}", items="data.lines", key="meta.order", translate="known"),
+        "charge": Book(
+            of="order",
+            provider="pay",
+            path="/c?of={{customer}}",
+            items="data.lines",
+            key="meta.order",
+            translate="known",
+        ),
         "message": Book(of="order", accepted={"provider": "sms"}, key="body.text", part=r"\d+", id="seq"),
-    }  # fmt: skip
+    }
 
     def rows(sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         assert params == {"tenants": ["t"]}

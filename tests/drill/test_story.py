@@ -49,7 +49,7 @@ def test_a_fallback_that_holds(story: Story, record: Record, customer: Customer,
         *("steady state", "fault", "fallback", "alert", "fault ends", "recovery", "ledger")
     ]
     assert (told["lost"], told["doubled"]) == (0, 0)
-    assert 0 <= told["seconds_to_alert"] <= 5
+    assert 0 <= told["seconds_to_alert"] <= 30
     assert told["seconds_to_recover"] >= 0
     assert told["cells"] == [{"host": "api.test", "fault": "status", "matched": 1, "acted": 1}]
     assert told["ledger"]["row"]["kept"] == 3
@@ -105,7 +105,7 @@ def test_the_story_goes_on_after_what_does_not_hold(story: Story, record: Record
         customer.served()
         assert not story.fallback("first", look=False)
         story.fallback("second", look=False)
-    story.ledger(lambda: ledger(1, lost=1, doubled=1))
+    story.ledger(lambda: ledger(1, lost=1, doubled=1), within=0)
     assert verdict(story, record) == "fail: fallback: first (and 3 more)"
     told = record.notes["experiment"]
     assert (told["lost"], told["doubled"]) == (1, 1)
@@ -157,7 +157,7 @@ def test_an_alert_that_was_not_heard(
         begun = story.fault_began or 0.0
         inboxes.tell(provider, text, begun + 0.01 + late, accepted=accepted)
         assert not story.alert("slack", names=["api.test"], within=0.1)
-    with pytest.raises(Bad, match="^alert: slack"):
+    with pytest.raises(Bad, match="alert: slack"):
         story.conclude()
 
 
@@ -189,8 +189,8 @@ def test_what_does_not_recover_in_time(story: Story, record: Record, customer: C
     """The objective is the experiment's."""
     with story.fault(BUSY):
         customer.served()
-    assert not story.recovered("served again", lambda: False)
-    assert verdict(story, record) == "fail: recovery: not within 0.2 s: served again"
+    assert not story.recovered("served again", lambda: False, within=0)
+    assert verdict(story, record) == "fail: recovery: not within 0 s: served again"
 
 
 @pytest.mark.parametrize(
