@@ -26,6 +26,7 @@ class Fault:
         "acted",
         "begins",
         "connects",
+        "elsewhere",
         "ends",
         "id",
         "last",
@@ -33,27 +34,36 @@ class Fault:
         "matcher",
         "order",
         "spec",
+        "taken",
         "waiting",
         "why",
     )
 
     def __init__(self, spec: Spec, order: int, now: float) -> None:
         self.spec, self.id, self.order = spec, spec.id, order
+        self.taken = now
         self.begins = now + spec.start
         self.last = self.begins + spec.duration if spec.duration is not None else float("inf")
         self.ends = min(now + spec.ttl, self.last)
         self.matched = 0
         """Requests (or connections) that the match means, before nth, share and course."""
         self.acted = 0
+        self.elsewhere: dict[int, tuple[int, ...]] = {}
+        """The same two in other processes, by theirs."""
         self.waiting = Waiting()
         self.why: str | None = None
         self.matcher = Matcher(self)
         cls = type(spec.mechanism)
         self.connects = acts(cls, "connect") or acts(cls, "certificate") or acts(cls, "listener")
 
+    def counts(self) -> dict[str, int]:
+        """What it matched and on how many it acted, in all processes."""
+        every = [(self.matched, self.acted), *self.elsewhere.values()]
+        return {"matched": sum(e[0] for e in every), "acted": sum(e[1] for e in every)}
+
     def shown(self, now: float) -> dict[str, Any]:
         """For the control API: the plan, what it did, and the seconds that it has left."""
-        told = {**self.spec.shown(), "matched": self.matched, "acted": self.acted}
+        told = {**self.spec.shown(), **self.counts()}
         return (
             {**told, "left": round(max(0.0, self.ends - now), 3)} if self.why is None else {**told, "ended": self.why}
         )
@@ -75,11 +85,18 @@ class Board:
         """Faults that act on requests; None when there are none: the way through is short then."""
         self.early: list[Fault] = []
         """Faults that act on connections."""
+        self.by_order: dict[int, Fault] = {}
+        """The active and the ended, by the number that they have in all processes."""
+        self.process, self.processes = 0, 1
+        """Which of how many processes this is."""
         self._order = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def put(self, specs: Iterable[Spec]) -> list[Fault]:
-        """Take faults, all or none; one with the id of an active one replaces it. Raises LeverError, ValueError."""
+    def put(self, specs: Iterable[Spec], *, order: int | None = None, age: float = 0.0) -> list[Fault]:
+        """Take faults, all or none; one with the id of an active one replaces it. Raises LeverError, ValueError.
+
+        `order` and `age` (seconds) are those of a fault that another process has taken already.
+        """
         specs = tuple(specs)
         if self.lever is not None:
             raise LeverError(f"the safety lever is pulled: {self.lever}")
@@ -89,9 +106,9 @@ class Board:
         for spec in specs:
             if spec.id in self.faults:
                 self._end(self.faults[spec.id], "replaced")
-            self._order += 1
-            made.append(Fault(spec, self._order, now))
-            self.faults[spec.id] = made[-1]
+            self._order = self._order + 1 if order is None else order
+            made.append(Fault(spec, self._order, now - age))
+            self.faults[spec.id] = self.by_order[self._order] = made[-1]
             self.told(made[-1], "begins")
         self._rebuild()
         return made
@@ -151,6 +168,7 @@ class Board:
             return None
         if number <= match.after or (number - match.after - 1) % match.every:
             return None
+        number = (number - 1) * self.processes + self.process + 1
         share = match.share * (fault.spec.course.factor(now - fault.begins) if fault.spec.course else 1.0)
         if share < 1.0 and not drawn(fault.spec.seed, fault.id, number, share):
             return None
@@ -160,10 +178,11 @@ class Board:
     def _end(self, fault: Fault, why: str) -> None:
         self.faults.pop(fault.id, None)
         fault.why = why
-        self.ended.pop(fault.id, None)
+        if (older := self.ended.pop(fault.id, None)) is not None:
+            self.by_order.pop(older.order, None)
         self.ended[fault.id] = fault
         while len(self.ended) > MAX_ENDED:
-            self.ended.pop(next(iter(self.ended)))
+            self.by_order.pop(self.ended.pop(next(iter(self.ended))).order, None)
         fault.waiting.end()
         self.told(fault, "ends")
 

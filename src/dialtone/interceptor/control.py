@@ -29,6 +29,7 @@ from starlette.routing import Route
 from dialtone.interceptor.board import LeverError
 from dialtone.interceptor.plan import BadPlanError, parse
 from dialtone.interceptor.quarrels import strangers
+from dialtone.interceptor.workers import AT_ONCE, Workers, undivided
 
 if TYPE_CHECKING:
     from dialtone.interceptor.server import Interceptor
@@ -54,6 +55,10 @@ class Control:
     @property
     def _board(self) -> Any:
         return self._interceptor.core.board
+
+    @property
+    def _workers(self) -> Workers:
+        return self._interceptor.workers
 
     async def start(self, address: str, port: int) -> int:
         """Listen; the port. Raises OSError when it is taken."""
@@ -111,8 +116,10 @@ class Control:
         return JSONResponse({"ok": True, "lever": self._board.lever, "faults": len(self._board.faults)})
 
     async def _state(self, request: Request) -> Response:
-        core = self._interceptor.core
-        told = {"arrived": core.arrived, "connections": len(core.connections), "journal": core.journal.count}
+        core, workers = self._interceptor.core, self._interceptor.workers
+        await workers.sync()
+        connections = len(core.connections) + sum(worker.connections for worker in workers.workers.values())
+        told = {"arrived": workers.arrived(), "connections": connections, "journal": core.journal.count}
         return JSONResponse({**self._interceptor.state(), **told})
 
     async def _faults(self, request: Request) -> Response:
@@ -121,7 +128,11 @@ class Control:
             return await self._take(request)
         if request.method == "DELETE":
             ids = request.query_params.getlist("id") or None
-            return JSONResponse({"ended": [f.shown(board.clock()) for f in board.end(ids)]})
+            await self._workers.sync()
+            ended = board.end(ids)
+            await self._workers.tell(end=ids, why="ended by its controller")
+            return JSONResponse({"ended": [f.shown(board.clock()) for f in ended]})
+        await self._workers.sync()
         board.expire()
         now = board.clock()
         told = {
@@ -140,6 +151,7 @@ class Control:
             return JSONResponse({"error": str(error)}, 423)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 409)
+        await self._workers.put(made)
         return JSONResponse({"faults": [fault.shown(self._board.clock()) for fault in made]}, 201)
 
     async def _plan(self, request: Request) -> Response:
@@ -151,6 +163,8 @@ class Control:
         try:
             specs = parse(text)
             problems = strangers(specs, self._interceptor.core.hosts)
+            if self._interceptor.settings.processes > 1:
+                problems += undivided(specs)
         except BadPlanError as error:
             problems = error.problems
         if problems:
@@ -158,8 +172,10 @@ class Control:
         return specs, None
 
     async def _lease(self, request: Request) -> Response:
-        given = await _object(request)
-        return JSONResponse({"renewed": self._board.renew(given.get("ids"))})
+        ids = (await _object(request)).get("ids")
+        renewed = self._board.renew(ids)
+        await self._workers.tell(renew=ids)
+        return JSONResponse({"renewed": renewed})
 
     async def _lever(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -167,6 +183,7 @@ class Control:
             return JSONResponse({"lever": None})
         why = str((await _object(request)).get("why") or "pulled by hand")[:200]
         ended = self._board.pull(why)
+        await self._workers.tell(AT_ONCE, end=None, why=f"safety lever: {why}")
         self._interceptor.core.journal.event("lever", why=why, faults=ended)
         return JSONResponse({"lever": why, "ended": ended})
 
@@ -176,6 +193,7 @@ class Control:
         except ValueError:
             return JSONResponse({"error": "since is the number of a line"}, 400)
         journal = self._interceptor.core.journal
+        await self._workers.sync()
         if request.query_params.get("follow"):
             return StreamingResponse(self._follow(since), media_type="application/x-ndjson")
         return Response(b"".join(journal.since(since, 5_000)), media_type="application/x-ndjson")

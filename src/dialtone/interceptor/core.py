@@ -114,7 +114,9 @@ class Core:
     def _told(self, fault: Fault, what: str) -> None:
         more: dict[str, Any] = {"fault": fault.id, "did": fault.spec.mechanism.name}
         if what == "ends":
-            more |= {"why": fault.why, "matched": fault.matched, "acted": fault.acted}
+            more |= {"why": fault.why, **fault.counts()}
+        if self.board.process:
+            return  # the owner's line is enough
         with contextlib.suppress(RuntimeError):  # at the very end there is no loop to write with
             self.journal.event(f"fault {what}", **more)
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from dialtone.redact import secrets
@@ -43,17 +43,22 @@ class Event:
 
     __slots__ = ("_fields", "_text")
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields, self._text = fields, b""
+    def __init__(self, fields: dict[str, Any], text: bytes = b"") -> None:
+        self._fields, self._text = fields, text
 
     def written(self) -> bytes:
         """The line; after that only its text is kept."""
         if not self._text:
             fields, target = self._fields, self._fields.pop("target", None)
-            if target is not None:
-                fields["path"] = json.loads(_told(target))
+            path = None if target is None else json.loads(_told(target))
+            fields = {
+                "n": fields.pop("n"),
+                "t": round(fields.pop("t"), 4),
+                "kind": fields.pop("kind"),
+                "path": path,
+                **fields,
+            }
             line = {name: value for name, value in fields.items() if value is not None}
-            line["t"] = round(line["t"], 4)
             text = secrets.scrub(json.dumps(line, default=str, separators=(",", ":")))
             self._text, self._fields = text.encode() + b"\n", {}
         return self._text
@@ -61,6 +66,16 @@ class Event:
 
 Line = Event | tuple[int, float, int, int, str, bytes, bytes, int, int, float]
 """A line is written from what was noted when somebody wants it."""
+
+
+class Sink(Protocol):
+    """Where lines go: a file, or another process."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take lines."""
+
+    def close(self) -> object:
+        """No more come."""
 
 
 class Journal:
@@ -73,12 +88,25 @@ class Journal:
         self.path, self._wall = path, wall
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] | None = path.open("ab", buffering=0) if path else None
+        self._file: Sink | None = path.open("ab", buffering=0) if path else None
         self._size = self._file.tell() if self._file else 0
         self._pending: list[Line] = []
         self._timer: asyncio.TimerHandle | None = None
         self._asked: dict[tuple[str, bytes, bytes], bytes] = {}
         self._listeners: set[asyncio.Event] = set()
+
+    def to(self, sink: Sink) -> None:
+        """Write to somebody else than a file: to the owner of all processes."""
+        self._file = sink
+        for line in self.lines:
+            self._add(line)
+
+    def foreign(self, process: int, line: bytes) -> None:
+        """A line of another process: it gets a number of this journal, and says whose it is."""
+        self.count += 1
+        event = Event({}, b'{"n":%d,"process":%d,%b' % (self.count, process, line.partition(b",")[2]))
+        self.lines.append(event)
+        self._add(event)
 
     def exchange(
         self, connection: int, number: int, host: str, method: bytes, target: bytes, status: int, out: int, ms: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -14,10 +15,16 @@ _FILLERS = 8
 
 
 class Listener:
-    """One listening address. Raises OSError from `open` when it is taken."""
+    """One listening address. Raises OSError from `open` when it is taken.
 
-    def __init__(self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
-        self.address, self.port = address, port
+    `shared` is None for one process; among several it says whether this is the first, who looks whether anybody else is
+    there, and who alone swallows.
+    """
+
+    def __init__(
+        self, address: str, port: int, factory: Callable[[], asyncio.BaseProtocol], shared: bool | None = None
+    ) -> None:
+        self.address, self.port, self._shared = address, port, shared
         self._factory = factory
         self._server: asyncio.Server | None = None
         self._black: list[socket.socket] = []
@@ -26,10 +33,24 @@ class Listener:
 
     async def open(self) -> None:
         """Listen; port 0 becomes the port that was free."""
+        if self._shared and self.port:
+            await self._alone()
         sock = self._bind()
         sock.listen(BACKLOG)
         self.port = sock.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(self._factory, sock=sock, backlog=BACKLOG)
+
+    async def _alone(self) -> None:
+        """Nobody else listens here, other processes of ours that are just ending apart. Raises OSError."""
+        for patience in (0.05, 0.1, 0.2, 0.4, 0.8, None):
+            try:
+                self._bind(alone=True).close()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or patience is None:
+                    raise
+                await asyncio.sleep(patience)
+            else:
+                return
 
     async def turn(self, mode: str) -> None:
         """`refuse` closes it, `blackhole` leaves connections unanswered, and nothing opens it again."""
@@ -38,9 +59,9 @@ class Listener:
                 return
             self.close()
             self.mode = mode
-            if mode == "blackhole":
+            if mode == "blackhole" and self._shared is not False:
                 self._swallow()
-            elif mode != "refuse":
+            elif not mode:
                 await self.open()
 
     def close(self) -> None:
@@ -52,11 +73,13 @@ class Listener:
             sock.close()
         self._black.clear()
 
-    def _bind(self) -> socket.socket:
+    def _bind(self, *, alone: bool = False) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._shared is not None and not alone:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((self.address, self.port))
         except OSError:
             sock.close()

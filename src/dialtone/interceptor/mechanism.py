@@ -168,6 +168,8 @@ class Mechanism:
     name: str = ""
     whole_request: bool = False
     """Whether it needs the request's whole body (at most 1 MiB) before `request` is called."""
+    one_process: bool = False
+    """Whether it needs all traffic in one process; one with state of its own does in any case."""
 
     async def connect(self, act: Act) -> None:
         """A connection was accepted (and its host is known); nothing was answered, no TLS handshake done yet."""
@@ -229,6 +231,11 @@ def mechanisms() -> dict[str, type[Mechanism]]:
 def acts(cls: type[Mechanism], phase: str) -> bool:
     """Whether a mechanism overrides a method."""
     return getattr(cls, phase) is not getattr(Mechanism, phase)
+
+
+def remembers(cls: type[Mechanism]) -> bool:
+    """Whether a mechanism keeps something from one request to the next."""
+    return cls.one_process or any(not p.init for p in dataclasses.fields(cls))  # type: ignore[arg-type] # every registered one is a dataclass
 
 
 def parameters(cls: type[Mechanism]) -> list[dataclasses.Field[Any]]:

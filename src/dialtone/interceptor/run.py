@@ -37,13 +37,17 @@ async def _serve(settings: Settings, allow_open: bool, until_eof: bool) -> None:
         loop.add_signal_handler(number, end.set)
     if until_eof:
         loop.add_reader(0, _read_rest, loop, end)
-    # What is here by now stays; the journal's lines are no cycles, so looking for those among them can wait.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    settled()
     print(json.dumps(interceptor.state()), flush=True)
     await end.wait()
     await interceptor.close()
+
+
+def settled() -> None:
+    """What is here by now stays; the journal's lines are no cycles, so looking for those among them can wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _read_rest(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:

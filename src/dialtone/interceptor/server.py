@@ -1,4 +1,4 @@
-"""One interceptor in one process: its listeners, its control API, its state file."""
+"""One interceptor: its listeners, its control API, its state file, and its further processes if it has any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from dialtone.interceptor.listeners import Listener, told
 from dialtone.interceptor.settings import BadSettingsError, Settings
 from dialtone.interceptor.tcp import TcpInbound
 from dialtone.interceptor.tls import Authority
+from dialtone.interceptor.workers import Workers
 
+_SKEW = 0.02
+"""Seconds between the clocks of two processes."""
 UNRESOLVED = "unresolved"
 """File of the folder: a name a line."""
 TOKEN_VARIABLE = "DIALTONE_INTERCEPTOR_TOKEN"  # noqa: S105 - the variable's name
@@ -33,6 +36,7 @@ class Interceptor:
         token: str | None = None,
         allow_open: bool = False,
         authority: Authority | None = None,
+        process: int = 0,
     ) -> None:
         if (exposed := settings.exposed()) and not (settings.open and allow_open):
             raise BadSettingsError(
@@ -45,27 +49,33 @@ class Interceptor:
         self.listeners: dict[str, Listener] = {}
         """By host; the shared ones as `*`, `*1`, …"""
         self.control_url = ""
+        self.process = process
+        """0 is the owner; others have neither control API nor files (`workers`)."""
+        self.workers = Workers(self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._unresolved: list[str] | None = None
 
     async def start(self) -> None:
         """Open everything. Raises BadSettingsError when an address cannot be had; nothing stays open then."""
         self.core = Core(self.settings, self._authority)
-        self.core.board.changed = self._changed
+        board, shared = self.core.board, None if self.settings.processes == 1 else not self.process
+        board.changed, board.process, board.processes = self._changed, self.process, self.settings.processes
         for number, (address, port) in enumerate(self.settings.listen):
             factory = functools.partial(Inbound, self.core)
-            self.listeners[f"*{number or ''}"] = Listener(address, port, factory)
+            self.listeners[f"*{number or ''}"] = Listener(address, port, factory, shared)
         for host in self.settings.hosts.values():
             if host.listen is not None:
                 made = functools.partial(TcpInbound if host.tcp else Inbound, self.core, host.name)
-                self.listeners[host.name] = Listener(*host.listen, made)
+                self.listeners[host.name] = Listener(*host.listen, made, shared)
         try:
             for listener in self.listeners.values():
                 try:
                     await listener.open()
                 except OSError as error:
                     raise BadSettingsError(told(error, listener.address, listener.port)) from None
-            await self._control()
+            if not self.process:
+                await self._control()
+                await self.workers.start(self.settings.processes - 1)
         except BadSettingsError:
             await self.close()
             raise
@@ -85,6 +95,7 @@ class Interceptor:
 
     async def close(self) -> None:
         """Close listeners and connections; faults end."""
+        await self.workers.close()
         for listener in self.listeners.values():
             listener.close()
         if hasattr(self, "_api"):
@@ -95,6 +106,7 @@ class Interceptor:
         """What a controller needs to know; the token is not in it."""
         return {
             "pid": os.getpid(),
+            "processes": [os.getpid(), *(worker.pid for worker in self.workers.workers.values())],
             "control": self.control_url,
             "listen": {name: listener.shown() for name, listener in self.listeners.items()},
             "hosts": {name: str(host.upstream) for name, host in self.core.hosts.items()},
@@ -124,6 +136,11 @@ class Interceptor:
         fresh.write_text("".join(f"{name}\n" for name in names))
         fresh.replace(self.settings.folder / UNRESOLVED)
 
+    async def turned(self) -> None:
+        """Wait until the listeners are as the faults want them."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _changed(self) -> None:
         """Faults came or went: listeners that are meant are closed, or opened again."""
         wanted: dict[str, str] = {}
@@ -136,11 +153,18 @@ class Interceptor:
         self._write_unresolved(now)
         for name, listener in self.listeners.items():
             if listener.mode != wanted.get(name, ""):
-                task = asyncio.get_running_loop().create_task(listener.turn(wanted.get(name, "")))
+                task = asyncio.get_running_loop().create_task(self._turn(listener, wanted.get(name, "")))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 if name in meant:
                     self._cut(name, meant[name])
+
+    async def _turn(self, listener: Listener, mode: str) -> None:
+        if mode == "blackhole" and self.workers.workers:
+            # What fills the queue must not meet a worker that still listens: it would be taken for a client.
+            await self.workers.sync()
+            await asyncio.sleep(_SKEW)
+        await listener.turn(mode)
 
     def _cut(self, host: str, fault: Fault) -> None:
         """What stood falls silent or is reset as the machine goes: else a pool of connections would never notice."""

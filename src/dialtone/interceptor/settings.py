@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,8 @@ class Settings:
     """Verify upstreams by this authority instead of the system's."""
     open: bool = False
     """Said once here and once on the command line: listen on addresses that others can reach."""
+    processes: int = 1
+    """Processes that share the listeners, for more than one core."""
 
     def exposed(self) -> list[str]:
         """Addresses among all listeners that are not loopback."""
@@ -101,7 +103,8 @@ def place(text: str, key: str) -> tuple[str, int]:
     return address.strip("[]") or "127.0.0.1", int(port)
 
 
-_KEYS = {"hosts", "listen", "control", "journal", "folder", "upstream_ca", "open"}
+_KEYS = {"hosts", "listen", "control", "journal", "folder", "upstream_ca", "open", "processes"}
+MAX_PROCESSES = 64
 
 
 def read(path: Path) -> Settings:
@@ -133,6 +136,9 @@ def build(given: Mapping[str, Any]) -> Settings:
             raise BadSettingsError(f"hosts.{name}.host: {told!r}: keep, or upstream (not for tcp), is needed")
         key = name.lower().rstrip(".")
         hosts[key] = Host(key, Origin.parse(entry["upstream"]), listen, tcp, told == "upstream")
+    processes = given.get("processes", 1)
+    if not isinstance(processes, int) or isinstance(processes, bool) or not 1 <= processes <= MAX_PROCESSES:
+        raise BadSettingsError(f"processes: {processes!r}: a number from 1 to {MAX_PROCESSES} is needed")
     listen = given.get("listen", "127.0.0.1:0")
     listens = [listen] if isinstance(listen, str) else list(listen)
     return Settings(
@@ -143,4 +149,31 @@ def build(given: Mapping[str, Any]) -> Settings:
         folder=Path(given["folder"]) if given.get("folder") else None,
         upstream_ca=Path(given["upstream_ca"]) if given.get("upstream_ca") else None,
         open=given.get("open") is True,
+        processes=processes,
     )
+
+
+def plain(settings: Settings, places: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    """Settings as JSON for a further process, with the ports that the listeners really have (`*…` are the shared)."""
+    return {
+        "hosts": [{**asdict(host), "listen": places.get(host.name)} for host in settings.hosts.values()],
+        "listen": [place for name, place in places.items() if name.startswith("*")],
+        "upstream_ca": str(settings.upstream_ca) if settings.upstream_ca else None,
+        "open": settings.open, "processes": settings.processes,
+    }  # fmt: skip
+
+
+def unplain(given: Mapping[str, Any]) -> Settings:
+    """Settings from what `plain` made; there is no journal, no folder and no control API."""
+    hosts = {
+        said["name"]: Host(
+            said["name"], Origin(**said["upstream"]), tuple(said["listen"]) if said["listen"] else None,
+            said["tcp"], said["renamed"],
+        )
+        for said in given["hosts"]
+    }  # fmt: skip
+    return Settings(
+        hosts=hosts, listen=tuple((address, port) for address, port in given["listen"]),
+        upstream_ca=Path(given["upstream_ca"]) if given["upstream_ca"] else None,
+        open=given["open"], processes=given["processes"],
+    )  # fmt: skip

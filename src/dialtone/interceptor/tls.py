@@ -20,14 +20,25 @@ _MAX_HOSTS = 1_000
 class Authority:
     """A throw-away authority."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca: Any = None) -> None:
         import trustme
 
-        self._ca = trustme.CA(organization_name="dialtone interceptor, throw-away")
+        self._ca = ca or trustme.CA(organization_name="dialtone interceptor, throw-away")
         self._stranger: Any = None
         self._contexts: dict[tuple[str, str | None], ssl.SSLContext] = {}
         self.file: Path | None = None
         """Where its certificate stands, once it was written."""
+
+    @classmethod
+    def of(cls, certificate: str, key: str) -> Authority:
+        """The one of another process, as that `shared` it."""
+        import trustme
+
+        return cls(trustme.CA.from_pem(certificate.encode(), key.encode()))
+
+    def shared(self) -> tuple[str, str]:
+        """Certificate and key, for a further process of the same interceptor and over a pipe alone."""
+        return self.pem.decode(), self._ca.private_key_pem.bytes().decode()
 
     def write(self, folder: Path) -> None:
         """Put the certificate into `authority.crt`; the key is never written."""

@@ -15,6 +15,8 @@ class ConnectionLimit(Mechanism):
 
     most: Annotated[int, Bounds(0, 100_000)] = 10
 
+    one_process = True
+
     async def connect(self, act: Act) -> None:
         """Count."""
         if act.open_connections > self.most:
