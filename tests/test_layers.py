@@ -17,7 +17,7 @@ ENGINE, APPLICATION = ROOT / "src/dialtone", ROOT / "src/dialtone_receptionist"
 LAYERS: list[list[str]] = [
     ["cli"],
     ["plugin"],
-    ["fixtures", "recovery_fixtures", "start"],
+    ["fixtures", "start"],
     ["watch", "github"],
     ["session"],
     ["runbook"],

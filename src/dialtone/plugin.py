@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     pluginmanager.register(Items(hooks), "dialtone-items")
     pluginmanager.register(Arming(hooks), "dialtone-arming")
     pluginmanager.import_plugin("dialtone.fixtures")
-    pluginmanager.import_plugin("dialtone.recovery_fixtures")
+    pluginmanager.import_plugin("dialtone.fixtures.recovery")
     pluginmanager.import_plugin("dialtone.fixtures.experiments")
 
 

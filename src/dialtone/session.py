@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -66,9 +66,10 @@ def cases_of(item: pytest.Item) -> list[str]:
     return [f"{m.args[0]}.{spec.params[m.args[1]]}" for m in item.iter_markers("dialtone_each") if spec]
 
 
-def reads_of(item: pytest.Item, meta: Meta) -> dict[str, int]:
-    """How often a check reads which provider: those that it needs."""
+def reads_of(item: pytest.Item, meta: Meta, behind: Mapping[str, str] | None = None) -> dict[str, int]:
+    """How often a check reads which provider: those that it needs, or that are `behind` what it needs."""
     needs = [*needs_of(item, meta), *cases_of(item)]
+    needs += [f"providers.{behind[need]}" for need in needs if behind and need in behind]
     named = {need.split(".")[1] for need in needs if need.startswith("providers.")}
     return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
@@ -160,10 +161,11 @@ class Session:
         schedule, sums, counts = target.profile.schedule, Counter[str](), Counter[str]()
         if schedule is None:
             return
+        lists = {f"traffic.{name}": traffic.provider for name, traffic in target.profile.traffic.items()}
         for item in self.checks:
             meta = meta_of(item)
             if meta and self._takes_part(item, meta):
-                reads = reads_of(item, meta)
+                reads = reads_of(item, meta, lists)
                 sums.update(reads)
                 counts.update(reads.keys())
         quotas = {name: p.quota for name, p in target.profile.providers.items() if p.quota is not None}

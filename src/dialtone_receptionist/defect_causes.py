@@ -83,6 +83,7 @@ CAUSES = {
     "cert-expiring": "certificate.expiring",
     "cert-wrong-host": "certificate.wrong-host",
     "plain-served": "edge.plain-http-served",
+    "payments-unproved": "ledger.payments-unproved",
     "payments-failing": "payments.failing",
     "calls-cut-short": "calls.cut-short",
     "calls-failing": "calls.failing",

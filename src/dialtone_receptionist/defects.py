@@ -127,6 +127,7 @@ EDGE = {
 
 DATABASE = {
     "payments-failing": "80 payments failed within the last hour.",
+    "payments-unproved": "Three payments are marked as paid, and Stripe never took them.",
     "calls-failing": "150 calls failed within the last hour.",
     "calls-cut-short": "150 calls of the last hour were answered and ended after two seconds.",
     "calendar-unsynced": "120 appointments of connected businesses have no calendar event.",

@@ -39,6 +39,14 @@ _payments_failing = _rows(
     "DELETE FROM billing_history WHERE description = 'dialtone-hold'",
 )
 
+_payments_unproved = _rows(
+    """INSERT INTO billing_history (business_id, stripe_invoice_id, amount_cents, status, description, created_at)
+       SELECT (SELECT id FROM businesses WHERE business_name NOT LIKE 'dialtone-synthetic%' LIMIT 1),
+              'in_hold_' || n, 5000, 'paid', 'dialtone-hold', now() - interval '2 hours' - interval '1 minute' * n
+       FROM generate_series(1, 3) AS n""",
+    "DELETE FROM billing_history WHERE description = 'dialtone-hold'",
+)
+
 _calls_failing = _rows(
     """INSERT INTO calls (business_id, call_id, from_number, to_number, status, created_at)
        SELECT (SELECT id FROM businesses WHERE business_name NOT LIKE 'dialtone-synthetic%' LIMIT 1),
@@ -159,6 +167,7 @@ _rows_dropped = _moved(
 
 HOLDS: dict[str, Hold] = {
     "payments-failing": _payments_failing,
+    "payments-unproved": _payments_unproved,
     "calls-failing": _calls_failing,
     "calls-cut-short": _calls_cut_short,
     "calendar-unsynced": _calendar_unsynced,

@@ -58,7 +58,7 @@ def ask(
         raise Offline("no witness answers: the prober is offline")
     expected = path is None and answer.status in provider.status and answer.status != 200
     if not expected:
-        _judge_access(target, provider, name, answer)
+        judged_access(target, name, answer)
     if answer.ok and answer.is_html:
         raise Undecided(
             f"{name} answered a web page where its API answers JSON: something stands in between"
@@ -67,8 +67,9 @@ def ask(
     return answer
 
 
-def _judge_access(target: Target, provider: Provider, name: str, answer: Answer) -> None:
+def judged_access(target: Target, name: str, answer: Answer) -> None:
     """Raise what an answer means that says nothing about the provider, with the remedy."""
+    provider = target.provider(name)
     if in_front := refusal(answer):
         raise Refused(f"{name}: {in_front}")
     if answer.status in (401, 403):

@@ -59,6 +59,7 @@ class Sandbox:
         standins: Sequence[str] | None = None,
         webhooks: Mapping[str, str] | None = None,
         resident: bool = False,
+        listed: Mapping[str, Mapping[str, Any]] | None = None,
         recoverable: bool = False,
         database_only: bool = False,
         intercepted: bool = False,
@@ -68,8 +69,9 @@ class Sandbox:
         In `app`, `{python}` stands for this Python. `standins` is another command for the stand-ins; it gets
         `--config FILE` and prints `ready`. `webhooks` are the paths of the application to which the stand-ins deliver
         (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
-        take down. A `recoverable` one archives its WAL and has page checksums; `database_only` starts PostgreSQL and
-        nothing else. An `intercepted` one has the interceptor between the application and all that it calls.
+        take down. `listed` is what stand-ins list of the time before the start. A `recoverable` one archives its WAL
+        and has page checksums; `database_only` starts PostgreSQL and nothing else. An `intercepted` one has the
+        interceptor between the application and all that it calls.
         """
         commands = {"app": filled(app), "standins": filled(standins)}
         try:
@@ -78,6 +80,7 @@ class Sandbox:
                     **commands,
                     "webhooks": dict(webhooks or {}),
                     "resident": resident,
+                    "listed": dict(listed or {}),
                     "recoverable": recoverable,
                     "database_only": database_only,
                     "intercepted": intercepted,

@@ -118,7 +118,8 @@ class Supervisor:
         return server
 
     def _start_standins(self, plan: Plan) -> Part:
-        config = self.folder.write("standins.json", plan.for_standins())
+        told = plan.for_standins() | ({"listed": listed} if (listed := self.order.get("listed")) else {})
+        config = self.folder.write("standins.json", told)
         command = self.order["standins"] or [sys.executable, "-P", "-m", "dialtone.standins"]
         return self.add("standins", [*command, "--config", str(config)])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dialtone import extension
+from dialtone.standins.listed import Listed
 
 NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
     "stripe": ("stripe_secret_key", "stripe_probe_key"),
@@ -40,7 +41,7 @@ NEEDED_SECRETS: Mapping[str, tuple[str, ...]] = {
 """The listeners there can be, and the secrets without which each could not tell a right caller from a wrong one."""
 
 _PUBLIC = {"google_client_id"}
-_KEYS = {"ports", "secrets", "defects_file", "app_url", "webhooks"}
+_KEYS = {"ports", "secrets", "defects_file", "app_url", "webhooks", "listed"}
 
 
 @functools.cache
@@ -59,7 +60,7 @@ class Config:
     """A validated configuration.
 
     `webhooks` holds the paths below `app_url` to which a provider delivers (`stripe`, `telnyx_sms`,
-    `telnyx_voice`); without one it delivers to `app_url` itself.
+    `telnyx_voice`); without one it delivers to `app_url` itself. `listed` is what providers list of the time before.
     """
 
     ports: Mapping[str, int]
@@ -67,6 +68,7 @@ class Config:
     app_url: str = "http://127.0.0.1"
     defects_file: Path | None = None
     webhooks: Mapping[str, str] = field(default_factory=dict)
+    listed: Mapping[str, Listed] = field(default_factory=dict)
 
     def webhook_url(self, provider: str) -> str:
         """The address to which the provider delivers its webhooks."""
@@ -111,7 +113,17 @@ def from_json(told: object) -> Config:
     app_url, defects_file = told.get("app_url", "http://127.0.0.1"), told.get("defects_file")
     if not isinstance(app_url, str) or not isinstance(defects_file, str | None):
         raise ConfigError("app_url and defects_file must be text")
-    return Config(ports, secrets, app_url, Path(defects_file) if defects_file else None, webhooks)
+    return Config(ports, secrets, app_url, Path(defects_file) if defects_file else None, webhooks, _listed(told))
+
+
+def _listed(told: dict[str, object]) -> dict[str, Listed]:
+    value = told.get("listed", {})
+    try:
+        return {name: Listed(**entries) for name, entries in value.items()}  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        raise ConfigError(
+            "listed: must be an object of objects with prefix, count, hours, first, step, digits"
+        ) from None
 
 
 def _ports(told: dict[str, object]) -> dict[str, int]:

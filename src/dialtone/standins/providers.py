@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dialtone import extension
 from dialtone.standins.config import NEEDED_SECRETS, Config
 from dialtone.standins.defects import Switches
+from dialtone.standins.listed import Listed
 from dialtone.standins.standin import StandIn
 from dialtone.standins.state import Clock
 
@@ -36,13 +37,14 @@ def _stripe(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.stripe import Stripe
 
     keys = config.secrets["stripe_secret_key"], config.secrets["stripe_probe_key"]
-    return [Stripe(*keys, config.webhook_url("stripe"), switches, clock)]
+    return [Stripe(*keys, config.webhook_url("stripe"), switches, clock, config.listed.get("stripe", Listed()))]
 
 
-def _retell(config: Config, _switches: Switches, clock: Clock) -> list[StandIn]:
+def _retell(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     from dialtone.standins.retell import Retell
 
-    return [Retell(config.secrets["retell_api_key"], config.secrets["retell_probe_key"], clock)]
+    keys = config.secrets["retell_api_key"], config.secrets["retell_probe_key"]
+    return [Retell(*keys, clock, switches, config.listed.get("retell", Listed()))]
 
 
 def _telnyx(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
@@ -50,7 +52,7 @@ def _telnyx(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
 
     keys = config.secrets["telnyx_api_key"], config.secrets["telnyx_probe_key"]
     urls = config.webhook_url("telnyx_sms"), config.webhook_url("telnyx_voice")
-    return [Telnyx(*keys, urls, switches, clock)]
+    return [Telnyx(*keys, urls, switches, clock, config.listed.get("telnyx", Listed()))]
 
 
 def _google(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
@@ -60,7 +62,7 @@ def _google(config: Config, switches: Switches, clock: Clock) -> list[StandIn]:
     lasting, rotating, slow = (secrets[f"google_{kind}_token"] for kind in ("refresh", "rotating", "slow"))
     grants = Grants(lasting, rotating, slow, clock)
     oauth = GoogleOAuth(secrets["google_client_id"], secrets["google_client_secret"], grants)
-    return [oauth, GoogleCalendar(grants, switches, clock)]
+    return [oauth, GoogleCalendar(grants, switches, clock, config.listed.get("google", Listed()))]
 
 
 def _upstash(config: Config, _switches: Switches, _clock: Clock) -> list[StandIn]:

@@ -12,6 +12,8 @@ import secrets
 from hmac import compare_digest
 from typing import Any
 
+from dialtone.standins.defects import Switches
+from dialtone.standins.listed import NOTHING, Listed
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Bounded, Clock
 from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request, json_answer
@@ -28,8 +30,16 @@ class Retell(StandIn):
     name = "retell"
     routes = Routes()
 
-    def __init__(self, key: str, probe_key: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        key: str,
+        probe_key: str,
+        clock: Clock,
+        switches: Switches | None = None,
+        listed: Listed = NOTHING,
+    ) -> None:
         self._key, self._probe_key, self._clock = key.encode(), probe_key.encode(), clock
+        self._switches, self._listed, self._began = switches, listed, clock.time()
         self._calls: Bounded[dict[str, Any]] = Bounded()
         self._by_key: Bounded[tuple[float, dict[str, Any]]] = Bounded()
         self._agents: Bounded[dict[str, Any]] = Bounded()
@@ -147,6 +157,27 @@ class Retell(StandIn):
     def get_call(self, _request: Request, call_id: str) -> Answer:
         """A call that was registered here."""
         return json_answer(200, self._call(call_id))
+
+    @routes("POST", "/v3/list-calls")
+    def list_calls(self, request: Request) -> Answer:
+        """Calls by `start_timestamp`, newest first unless told otherwise; those of the time before the start ended.
+
+        Understands the filters `call_status` and `start_timestamp`, `limit` (50, at most 1,000) and `pagination_key`.
+        """
+        wanted = _body(request)
+        filters = wanted.get("filter_criteria") or {}
+        states = (filters.get("call_status") or {}).get("value") or ["not_connected", "ongoing", "ended", "error"]
+        at_least = _bound(filters.get("start_timestamp"))
+        limit, page = wanted.get("limit", 50), wanted.get("pagination_key", "0")
+        if not isinstance(limit, int) or not 1 <= limit <= 1000 or not str(page).isdigit():
+            raise Refusal(_error(400, "limit or pagination_key is invalid"))
+        missed = 4 if self._switches and self._switches.on("calls-unrecorded") else 0
+        calls = [_ended(name, at) for name, at in self._listed.entries(self._began, missed)]
+        found = [c for c in calls if c["call_status"] in states and c["start_timestamp"] >= at_least]
+        found.sort(key=lambda c: c["start_timestamp"], reverse=wanted.get("sort_order", "descending") == "descending")
+        rest = found[int(page) :]
+        answer: dict[str, Any] = {"items": rest[:limit], "has_more": len(rest) > limit}
+        return json_answer(200, answer | ({"pagination_key": str(int(page) + limit)} if len(rest) > limit else {}))
 
     @routes("GET", "/get-agent/{agent_id}")
     def get_agent(self, _request: Request, agent_id: str) -> Answer:
@@ -267,6 +298,35 @@ def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refusal(_error(400, "Invalid request format, please check API reference."))
     return body
+
+
+def _bound(told: Any) -> float:
+    """The lower bound of a filter by number (`ge`, `gt`) or range (`bt`), in ms."""
+    if told is None:
+        return 0.0
+    try:
+        if told["type"] == "range":
+            return float(told["value"][0])
+        if told["op"] in ("ge", "gt"):
+            return float(told["value"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        pass
+    raise Refusal(_error(400, "filter_criteria.start_timestamp is invalid"))
+
+
+def _ended(name: str, at: float) -> dict[str, Any]:
+    return {
+        "call_id": name,
+        "call_type": "phone_call",
+        "agent_id": "agent_listed",
+        "agent_version": 0,
+        "call_status": "ended",
+        "direction": "inbound",
+        "start_timestamp": int(at * 1000),
+        "end_timestamp": int(at * 1000) + 60_000,
+        "duration_ms": 60_000,
+        "disconnection_reason": "user_hangup",
+    }
 
 
 def _error(status: int, message: str) -> Answer:

@@ -131,11 +131,13 @@ def alerting(path: Path) -> Alerting:
 
 
 def sandbox_options(path: Path, name: str) -> dict[str, Any]:
-    """What a sandbox needs to know of a target before it is up: `app`, its command, and `webhooks`, name -> route."""
+    """What a sandbox needs to know of a target before it is up: `app`, its command, `webhooks`, name -> route, and
+    `listed`, what providers list of the time before, where it says so."""
     file = read(path)
     table = _merge(file.defaults, file.target.get(name, {}))
     routes = {hook: str(spec.get("route", "")) for hook, spec in table.get("webhooks", {}).items()}
-    return {"app": table.get("app") or None, "webhooks": routes}
+    options = {"app": table.get("app") or None, "webhooks": routes}
+    return {**options, "listed": table["listed"]} if table.get("listed") else options
 
 
 def objectives(path: Path, name: str) -> dict[str, Objective]:

@@ -19,6 +19,7 @@ from dialtone.target.outside import EffectOf, RateLimit, Webhook
 from dialtone.target.pace import Quorum, Schedule
 from dialtone.target.parts import Part, Text, pattern
 from dialtone.target.provider import Leftovers, Provider, Tool
+from dialtone.target.traffic import Listed, Traffic
 from dialtone.verdict import Effect, Levels, Severity
 
 __all__ = [
@@ -261,6 +262,8 @@ class Profile(Part):
         default={}, description="SQL of repairs and maintenance by name; some of it writes"
     )
     tools: dict[str, Tool] = {}
+    traffic: dict[str, Traffic] = {}
+    listed: dict[str, Listed] = {}
     tables: dict[str, list[str]] = Field(default={}, description="table -> columns that the SQL above relies on")
     secret_columns: Text = Field(
         default="(token|secret|password|passwd|api_key|private_key|_hash)$",

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from dialtone.objective import Objective
 from dialtone.target.model import Cron, Indicator, Journal, Page, Profile, RateLimit, Webhook
 from dialtone.target.provider import Provider, Tool
+from dialtone.target.traffic import Traffic
 from dialtone.verdict import Effect, Misdeclared, Unarmed
 
 T = TypeVar("T")
@@ -125,6 +126,11 @@ class Target:
         found: str = self._entry("statements", self.profile.statements, name)
         return found
 
+    def traffic(self, name: str) -> Traffic:
+        """A named list of real traffic, with the table that has to agree with it."""
+        found: Traffic = self._entry("traffic", self.profile.traffic, name)
+        return found
+
     def rate_limit(self, name: str) -> RateLimit:
         """A named rate limit."""
         found: RateLimit = self._entry("rate_limits", self.profile.rate_limits, name)
@@ -180,6 +186,9 @@ class Target:
             self.secret(entry.credential) if entry.credential else None
         elif isinstance(entry, Journal):
             self.secret(entry.token)
+        elif isinstance(entry, Traffic):
+            self._require("database")
+            self._require(f"providers.{entry.provider}")
         elif isinstance(entry, Cron):
             self.secret(entry.key)
         elif isinstance(entry, Webhook) and key != "route":  # to know where it is takes no secret

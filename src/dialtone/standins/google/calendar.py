@@ -17,12 +17,16 @@ from typing import Any
 from dialtone.standins.defects import Switches
 from dialtone.standins.google.grants import SLOW, Access, Grants
 from dialtone.standins.google.times import instant, span
+from dialtone.standins.listed import NOTHING, Listed
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Bounded, Clock
 from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request, json_answer
 
 ACCOUNT = "synthetic@dialtone.invalid"
 """The account's address, which is also the id of its one calendar; `primary` means the same."""
+
+SHARED = "front-desk@dialtone.invalid"
+"""A calendar that is shared with the account, to be read: what was booked before the start."""
 
 _BASE = "/calendar/v3"
 _EVENTS = _BASE + "/calendars/{calendar_id}/events"
@@ -54,8 +58,9 @@ class GoogleCalendar(StandIn):
     name = "google"
     routes = Routes()
 
-    def __init__(self, grants: Grants, switches: Switches, clock: Clock) -> None:
+    def __init__(self, grants: Grants, switches: Switches, clock: Clock, listed: Listed = NOTHING) -> None:
         self._grants, self._switches, self._clock = grants, switches, clock
+        self._listed, self._began = listed, clock.time()
         self._events: Bounded[dict[str, Any]] = Bounded()
         self._changes: Bounded[int] = Bounded()
         self._changed = 0
@@ -77,7 +82,10 @@ class GoogleCalendar(StandIn):
         if found is None:
             return Answer(404, b"Not Found", "text/html; charset=UTF-8")
         handler, names = found
-        if names.pop("calendar_id", "primary") not in ("primary", ACCOUNT):
+        calendar_id = names.pop("calendar_id", "primary")
+        if calendar_id == SHARED and request.method == "GET" and not names:
+            return self._shared(request)
+        if calendar_id not in ("primary", ACCOUNT):
             return _error(404, "notFound", "Not Found")
         return handler(self, request, **names)
 
@@ -183,6 +191,23 @@ class GoogleCalendar(StandIn):
         event["etag"] = f'"{secrets.token_hex(8)}"'
         self._events[event["id"]] = event
         self._changes[event["id"]] = self._changed
+
+    def _shared(self, request: Request) -> Answer:
+        """The events of the shared calendar that were changed since `updatedMin`, page by page."""
+        query = request.query
+        listed = self._listed.entries(self._began)
+        if self._switches.on("calendar-events-gone"):
+            listed = listed[:2] + listed[7:]
+        since = _instant(query["updatedMin"]).timestamp() if "updatedMin" in query else 0.0
+        events = [
+            {"kind": "calendar#event", "id": name, "status": "confirmed", "created": _iso(at), "updated": _iso(at)}
+            for name, at in listed
+            if at >= since
+        ]
+        size, page = int(query.get("maxResults", "250")), int(query.get("pageToken", "0"))
+        more = {"nextPageToken": str(page + size)} if len(events) > page + size else {}
+        found = {"kind": "calendar#events", "summary": SHARED, "timeZone": "UTC", "accessRole": "reader"}
+        return json_answer(200, {**found, "items": events[page : page + size], **more})
 
     @routes("GET", _EVENTS + "/{event_id}")
     def get_event(self, request: Request, event_id: str) -> Answer:

@@ -6,6 +6,7 @@ from hmac import compare_digest
 from typing import Literal
 
 from dialtone.standins.defects import Switches
+from dialtone.standins.listed import NOTHING, Listed
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Clock
 from dialtone.standins.stripe.account import Account
@@ -22,13 +23,15 @@ class Stripe(StandIn):
 
     name = "stripe"
 
-    def __init__(self, key: str, probe_key: str, webhook_url: str, switches: Switches, clock: Clock) -> None:
+    def __init__(
+        self, key: str, probe_key: str, webhook_url: str, switches: Switches, clock: Clock, listed: Listed = NOTHING
+    ) -> None:
         self._key, self._probe_key = key, probe_key
         self._live_key = "sk_live_" + key.removeprefix("sk_test_")
         self._switches = switches
         self._idempotency = Idempotency(clock)
         events = Events(webhook_url, switches, clock)
-        billing = Billing(events, clock)
+        billing = Billing(events, clock, switches, listed)
         groups = (
             *(Account(billing, switches, clock), billing, events),
             *(Subscriptions(billing, events, clock), Checkout(billing, events, switches, clock)),

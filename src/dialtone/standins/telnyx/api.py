@@ -5,6 +5,7 @@ from __future__ import annotations
 from hmac import compare_digest
 
 from dialtone.standins.defects import Switches
+from dialtone.standins.listed import NOTHING, Listed
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.state import Clock
 from dialtone.standins.telnyx.account import Account
@@ -22,10 +23,16 @@ class Telnyx(StandIn):
     name = "telnyx"
 
     def __init__(
-        self, key: str, probe_key: str, webhook_urls: tuple[str, str], switches: Switches, clock: Clock
+        self,
+        key: str,
+        probe_key: str,
+        webhook_urls: tuple[str, str],
+        switches: Switches,
+        clock: Clock,
+        listed: Listed = NOTHING,
     ) -> None:
         self._key, self._probe_key = key.encode(), probe_key.encode()
-        groups = (Account(webhook_urls, switches, clock), Messages(clock), Calls(clock))
+        groups = (Account(webhook_urls, switches, clock, listed), Messages(clock), Calls(clock))
         self._groups: tuple[tuple[object, Routes], ...] = tuple((group, group.routes) for group in groups)
 
     def answer(self, request: Request) -> Answer:
