@@ -349,4 +349,50 @@ _CALENDAR = [
 ]
 
 
-CAUSES = [*_PROVIDERS, *_MONEY, *_CALLS, *_CALENDAR]
+_LEDGER = [
+    Cause(
+        "ledger.payments-unrecorded",
+        "Stripe took payments of which the table knows nothing: their webhooks were lost",
+        "resend the events of that time from Stripe's dashboard, or replay them (dialtone do replay-webhooks); the receiver is idempotent",
+        seen=[When("payments_balance", "are not in the table", well=["stripe_events_are_delivered"])],
+        contact="stripe",
+    ),
+    Cause(
+        "ledger.charged-twice",
+        "A customer paid twice for one thing",
+        "refund the second payment of that time; charge with one idempotency key for each booking",
+        seen=[When("payments_balance", "more than once")],
+        contact="stripe",
+    ),
+    Cause(
+        "ledger.payments-unproved",
+        "The table calls paid what Stripe never took",
+        "look which code marks as paid before Stripe has answered; collect what is owed",
+        seen=[When("payments_balance", "are not known to")],
+        contact="stripe",
+    ),
+    Cause(
+        "ledger.calls-unrecorded",
+        "The voice agent held calls of which the table knows nothing",
+        "look at Retell's webhook log of that time; write the calls from Retell's list",
+        seen=[When("calls_balance")],
+        contact="retell",
+    ),
+    Cause(
+        "ledger.events-unstored",
+        "Telnyx delivered events, was answered 200, and they were dropped",
+        "answer 200 only after the event is stored; resend what is missing from Telnyx' record",
+        seen=[When("delivered_events_are_stored")],
+        contact="telnyx",
+    ),
+    Cause(
+        "ledger.calendar-gone",
+        "Appointments name calendar events that are not there",
+        "look who deletes events of the calendar; start the background run for the appointments of that time",
+        seen=[When("calendar_balances")],
+        contact="google",
+    ),
+]
+
+
+CAUSES = [*_PROVIDERS, *_MONEY, *_CALLS, *_CALENDAR, *_LEDGER]

@@ -69,7 +69,7 @@ def cases_of(item: pytest.Item) -> list[str]:
 def reads_of(item: pytest.Item, meta: Meta, behind: Mapping[str, str] | None = None) -> dict[str, int]:
     """How often a check reads which provider: those that it needs, or that are `behind` what it needs."""
     needs = [*needs_of(item, meta), *cases_of(item)]
-    needs += [f"providers.{behind[need]}" for need in needs if behind and need in behind]
+    needs += [(behind or {}).get(need, "") for need in needs]
     named = {need.split(".")[1] for need in needs if need.startswith("providers.")}
     return dict.fromkeys(sorted(named), meta.reads) if not meta.experiment else {}
 
@@ -161,7 +161,7 @@ class Session:
         schedule, sums, counts = target.profile.schedule, Counter[str](), Counter[str]()
         if schedule is None:
             return
-        lists = {f"traffic.{name}": traffic.provider for name, traffic in target.profile.traffic.items()}
+        lists = {f"traffic.{n}": f"providers.{t.provider}" for n, t in target.profile.traffic.items()}
         for item in self.checks:
             meta = meta_of(item)
             if meta and self._takes_part(item, meta):

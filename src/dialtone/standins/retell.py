@@ -7,6 +7,7 @@ in the words of the vendor's OpenAPI examples: 401 key, 400 request, 422 an asse
 
 from __future__ import annotations
 
+import operator
 import re
 import secrets
 from hmac import compare_digest
@@ -21,6 +22,7 @@ from dialtone.standins.wire import STRANGER, Answer, Caller, Refusal, Request, j
 _APPLICATION, _PROBER = Caller("unknown", "application"), Caller("unknown", "prober")
 _DIRECTIONS = ("inbound", "outbound")
 _KEPT = 3_600.0
+_ORDER = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
 _E164 = re.compile(r"\+[1-9]\d{1,14}")
 
 
@@ -39,7 +41,7 @@ class Retell(StandIn):
         listed: Listed = NOTHING,
     ) -> None:
         self._key, self._probe_key, self._clock = key.encode(), probe_key.encode(), clock
-        self._switches, self._listed, self._began = switches, listed, clock.time()
+        self._switches, self._seeded, self._began = switches, listed, clock.time()
         self._calls: Bounded[dict[str, Any]] = Bounded()
         self._by_key: Bounded[tuple[float, dict[str, Any]]] = Bounded()
         self._agents: Bounded[dict[str, Any]] = Bounded()
@@ -158,27 +160,6 @@ class Retell(StandIn):
         """A call that was registered here."""
         return json_answer(200, self._call(call_id))
 
-    @routes("POST", "/v3/list-calls")
-    def list_calls(self, request: Request) -> Answer:
-        """Calls by `start_timestamp`, newest first unless told otherwise; those of the time before the start ended.
-
-        Understands the filters `call_status` and `start_timestamp`, `limit` (50, at most 1,000) and `pagination_key`.
-        """
-        wanted = _body(request)
-        filters = wanted.get("filter_criteria") or {}
-        states = (filters.get("call_status") or {}).get("value") or ["not_connected", "ongoing", "ended", "error"]
-        at_least = _bound(filters.get("start_timestamp"))
-        limit, page = wanted.get("limit", 50), wanted.get("pagination_key", "0")
-        if not isinstance(limit, int) or not 1 <= limit <= 1000 or not str(page).isdigit():
-            raise Refusal(_error(400, "limit or pagination_key is invalid"))
-        missed = 4 if self._switches and self._switches.on("calls-unrecorded") else 0
-        calls = [_ended(name, at) for name, at in self._listed.entries(self._began, missed)]
-        found = [c for c in calls if c["call_status"] in states and c["start_timestamp"] >= at_least]
-        found.sort(key=lambda c: c["start_timestamp"], reverse=wanted.get("sort_order", "descending") == "descending")
-        rest = found[int(page) :]
-        answer: dict[str, Any] = {"items": rest[:limit], "has_more": len(rest) > limit}
-        return json_answer(200, answer | ({"pagination_key": str(int(page) + limit)} if len(rest) > limit else {}))
-
     @routes("GET", "/get-agent/{agent_id}")
     def get_agent(self, _request: Request, agent_id: str) -> Answer:
         """An agent."""
@@ -242,7 +223,8 @@ class Retell(StandIn):
             raise Refusal(_error(400, "limit must be between 1 and 1000"))
         if not isinstance(criteria, dict):
             raise Refusal(_error(400, "filter_criteria must be an object"))
-        calls = [call for call in self._calls.newest_first() if all(_meets(call, f, v) for f, v in criteria.items())]
+        known = [*self._calls.newest_first(), *self._before()]
+        calls = [call for call in known if all(_meets(call, f, v) for f, v in criteria.items())]
         if wanted.get("sort_order") == "ascending":
             calls.reverse()
         total = len(calls)
@@ -253,6 +235,11 @@ class Retell(StandIn):
             calls = calls[ids.index(key) + 1 :]
         calls = calls[int(wanted.get("skip") or 0) :]
         return calls[:limit], len(calls) > limit, total
+
+    def _before(self) -> list[dict[str, Any]]:
+        """Calls of the time before the start: all of them ended."""
+        unknown = 4 if self._switches and self._switches.on("calls-unrecorded") else 0
+        return [_ended(name, at) for name, at in self._seeded.entries(self._began, unknown)]
 
     def _created(self, wanted: dict[str, Any], fields: dict[str, Any]) -> Answer:
         agent_id = wanted.get("agent_id")
@@ -287,6 +274,8 @@ def _meets(call: dict[str, Any], field: str, wanted: Any) -> bool:
         return have in (value or [])
     if wanted.get("op") == "bt" and isinstance(value, list):
         return have is not None and value[0] <= have <= value[1]
+    if compared := _ORDER.get(str(wanted.get("op"))):
+        return have is not None and compared(have, value)
     return (have == value) == (wanted.get("op") != "ne")
 
 
@@ -298,20 +287,6 @@ def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refusal(_error(400, "Invalid request format, please check API reference."))
     return body
-
-
-def _bound(told: Any) -> float:
-    """The lower bound of a filter by number (`ge`, `gt`) or range (`bt`), in ms."""
-    if told is None:
-        return 0.0
-    try:
-        if told["type"] == "range":
-            return float(told["value"][0])
-        if told["op"] in ("ge", "gt"):
-            return float(told["value"])
-    except (KeyError, IndexError, TypeError, ValueError):
-        pass
-    raise Refusal(_error(400, "filter_criteria.start_timestamp is invalid"))
 
 
 def _ended(name: str, at: float) -> dict[str, Any]:
