@@ -37,7 +37,7 @@ def recovery(deployment, recovering, booking):
     return recovering(ask, there)
 
 
-@experiment(runbook="data-loss", severity="P0", needs=NEEDS)
+@experiment(dependency="postgres", runbook="data-loss", severity="P0", recover_within="1m", rpo="5s", needs=NEEDS)
 def test_deleted_instance_comes_back(recovery):
     """The disk of the database is gone: only the log that was not archived yet is lost."""
     recovery.steady()
@@ -49,7 +49,7 @@ def test_deleted_instance_comes_back(recovery):
     recovery.recovered()
 
 
-@experiment(runbook="data-loss", severity="P0", needs=NEEDS)
+@experiment(dependency="postgres", runbook="data-loss", severity="P0", recover_within="1m", rpo="5s", needs=NEEDS)
 def test_corrupted_file_is_replaced(recovery):
     """The disk gives back other bytes: checksums tell, and nothing is lost, for the log is still there."""
     recovery.steady()
@@ -60,7 +60,14 @@ def test_corrupted_file_is_replaced(recovery):
     recovery.recovered()
 
 
-@experiment(runbook="data-loss", severity="P0", needs=[*NEEDS, "statements.drop_table"])
+@experiment(
+    dependency="postgres",
+    runbook="data-loss",
+    severity="P0",
+    recover_within="1m",
+    rpo="5s",
+    needs=[*NEEDS, "statements.drop_table"],
+)
 def test_dropped_table_comes_back(recovery, target):
     """Somebody dropped a table: the log tells when, and the database goes back to just before."""
     recovery.steady()
@@ -72,7 +79,14 @@ def test_dropped_table_comes_back(recovery, target):
     recovery.recovered()
 
 
-@experiment(runbook="data-loss", severity="P0", needs=[*NEEDS, "statements.bad_migration"])
+@experiment(
+    dependency="postgres",
+    runbook="data-loss",
+    severity="P0",
+    recover_within="1m",
+    rpo="5s",
+    needs=[*NEEDS, "statements.bad_migration"],
+)
 def test_bad_migration_is_undone(recovery, target):
     """A migration destroyed columns: the database goes back to the moment before it began."""
     recovery.steady()
@@ -82,3 +96,12 @@ def test_bad_migration_is_undone(recovery, target):
     recovery.heard("sentry")
     recovery.restore(backup, until=recovery.before_migration())
     recovery.recovered()
+
+
+@experiment(dependency="postgres", runbook="data-loss", severity="P0", needs=NEEDS)
+def test_incomplete_backup_is_refused(recovery):
+    """A missing file, a cut-off log, half a dump: nobody learns in the night that the backup was none."""
+    recovery.steady()
+    backup = recovery.backup()
+    recovery.customers(5)
+    recovery.refuses_what_is_not_whole(backup)

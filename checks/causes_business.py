@@ -353,7 +353,7 @@ _LEDGER = [
     Cause(
         "ledger.payments-unrecorded",
         "Stripe took payments of which the table knows nothing: their webhooks were lost",
-        "resend the events of that time from Stripe's dashboard, or replay them (dialtone do replay-webhooks); the receiver is idempotent",
+        "resend the events of that time (dialtone do redeliver-events, or Stripe's dashboard)",
         seen=[When("payments_balance", "are not in the table", well=["stripe_events_are_delivered"])],
         contact="stripe",
     ),

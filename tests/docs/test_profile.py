@@ -14,6 +14,7 @@ from tests.docs.conftest import ROOT
 from dialtone.signing.configured import Hmac
 from dialtone.target import gate, model, parts, provider
 from dialtone.target.duration import seconds
+from dialtone.target.traffic import Listed, Traffic
 
 TEXT = (ROOT / "docs" / "profile.md").read_text()
 SOURCES = "\n".join(
@@ -45,6 +46,8 @@ TABLES: dict[str, type[parts.Part]] = {
     "tenant": model.Tenant,
     "own": model.Own,
     "books": model.Book,
+    "traffic": Traffic,
+    "listed": Listed,
     "journal": model.Journal,
     "history": model.History,
 }

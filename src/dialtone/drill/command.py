@@ -45,7 +45,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
     parser.add_argument("--chaos", nargs="+", default=["chaos"], metavar="PATH", help="experiments (default: chaos)")
     from dialtone.drill import defects, production
+    from dialtone.drill.recovery import dump_command
 
+    dump_command.add_arguments(parser)
     production.add_arguments(parser)
     defects.add_arguments(parser)
     parser.set_defaults(run=_run)
@@ -53,8 +55,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run(args: argparse.Namespace) -> int:
     from dialtone.drill import defects, production
+    from dialtone.drill.recovery import dump_command
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if args.dump:
+        return dump_command.run(args, say)
     folder = args.build / "drill"
     try:
         guard = production.guard(args)
@@ -139,6 +144,7 @@ def summary(told: Mapping[str, Any], before: Sequence[Mapping[str, Any]], second
     lines += [f"no fault met {', '.join(holes)}"] if holes else []
     cells = len(told["matrix"]["cells"])
     lines += [f"{cells} cells of {len(classes)} hosts x {len(told['matrix']['faults'])} classes of fault"]
+    lines += [f"{e['recovery']['told']}" for e in experiments if e.get("recovery")]
     unarmed: dict[str, int] = {}
     for entry in told["unarmed"]:
         unarmed[entry["reason"]] = unarmed.get(entry["reason"], 0) + 1

@@ -275,7 +275,7 @@ def _meets(call: dict[str, Any], field: str, wanted: Any) -> bool:
     if wanted.get("op") == "bt" and isinstance(value, list):
         return have is not None and value[0] <= have <= value[1]
     if compared := _ORDER.get(str(wanted.get("op"))):
-        return have is not None and compared(have, value)
+        return have is not None and value is not None and bool(compared(have, value))
     return (have == value) == (wanted.get("op") != "ne")
 
 

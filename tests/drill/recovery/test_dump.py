@@ -208,3 +208,45 @@ def test_a_table_that_is_too_large_is_not_counted(database: Sandbox, look: Calla
         connection.execute("ANALYZE visits")
     there = look(database.admin_database_url)
     assert counted(there, ["public"], most=100)["public.visits"] == Table("public.visits", None, 3000.0)
+
+
+def test_the_command(
+    database: Sandbox,
+    dumps: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`dialtone drill --dump`: of a target by its name, of a file; what is missing is told, no row and no password."""
+    import json
+
+    from dialtone.cli import main
+
+    monkeypatch.setenv("DIALTONE_RUN_DIR", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dialtone.toml").write_text(
+        '[target.mine]\nkind = "production"\nbase_url = "https://app.example.com"\ndatabase = "db"\n'
+        'witnesses = ["https://one.example.org", "https://two.example.org"]\n'
+        'credentials = { db = "MINE_URL" }\n[target.mine.tables]\nvisits = ["id", "note"]\n'
+        '[target.mine.queries]\nanswer = "SELECT count(*) FROM visits"\n'
+        '[target.mine.objectives.backup_age]\nalert = 24\nunit = "count"\n'
+    )
+    assert main(["drill", "--dump", "mine"]) == 4
+    assert "MINE_URL, which is not set" in capsys.readouterr().err
+    monkeypatch.setenv("MINE_URL", database.admin_database_url)
+    assert main(["drill", "--dump", "mine", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["whole"] is True
+    assert [(t["name"], t["rows"]) for t in told["tables"]] == [("public.visits", 3000)]
+    assert told["age_seconds"] < 60
+    assert any("could write there" in note for note in told["notes"])
+    with (tmp_path / "dialtone.toml").open("a") as file:
+        file.write("[target.mine.tables]\n".replace("tables", "values") + "x = 1\n")
+    text = (tmp_path / "dialtone.toml").read_text().replace('visits = ["id", "note"]', 'orders = ["id"]')
+    (tmp_path / "dialtone.toml").write_text(text)
+    assert main(["drill", "--dump", str(dumps["plain"]), "--target", "mine"]) == 1
+    said = capsys.readouterr()
+    assert "NOT PROVEN  the table orders is missing" in said.out
+    assert "by the date of its file, made" in said.out
+    assert "private" not in said.out + said.err
+    assert database.admin_database_url.split(":")[2].split("@")[0] not in said.out + said.err

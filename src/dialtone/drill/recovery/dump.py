@@ -52,13 +52,21 @@ class Dump:
     """How long it took, where it was taken just now."""
 
 
-def take(url: str, into: Path, schemas: Sequence[str], *, clock: Callable[[], float] = time.time) -> Dump:
+def take(
+    url: str,
+    into: Path,
+    schemas: Sequence[str],
+    *,
+    without: Sequence[str] = (),
+    clock: Callable[[], float] = time.time,
+) -> Dump:
     """Dump these schemas of a database into the new file `into`, in one transaction that only reads.
 
-    Waits 10 s at most for a lock. Raises DumpRefused.
+    Tables in `without` are left out. Waits 10 s at most for a lock. Raises DumpRefused.
     """
     command = [str(program("pg_dump")), "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
     command += ["--lock-wait-timeout=10s", f"--file={into}", *(f"--schema={name}" for name in schemas)]
+    command += [f"--exclude-table={name}" for name in without]
     begun = clock()
     done = _run(command, libpq(url))
     if done.returncode:

@@ -61,20 +61,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, profile: Profile | None, tell: Callable[[str], None]) -> int:
+def run(args: argparse.Namespace, tell: Callable[[str], None]) -> int:
     """Prove and print; exit code 0, or 1 where the dump is not whole, 4 where nothing can be said."""
+    from dialtone.target import ProfileError
+
     schemas = args.schema or ["public"]
     try:
-        proof = prove(args.dump, schemas, profile, tell=tell)
+        source, profile = _source(args.dump, args.target, tell)
+        proof = prove(source, schemas, profile, tell=tell)
     except DumpRefused as refused:
         _print(args, {"whole": False, "reason": str(refused)}, [f"NOT PROVEN  {refused}"])
         return 1
-    except (OSError, RuntimeError) as wrong:
+    except (OSError, RuntimeError, ProfileError) as wrong:
         print(wrong, file=sys.stderr)
         return 4
     missing = [*proof.found.missing, *_too_old(proof, profile)]
     _print(args, _document(proof, missing), [*shown(proof), *(f"NOT PROVEN  {reason}" for reason in missing)])
     return 1 if missing else 0
+
+
+def _source(named: str, target: str, tell: Callable[[str], None]) -> tuple[str, Profile | None]:
+    """The URL or path that is meant, and the profile that says what has to be in it. Raises ProfileError."""
+    from dialtone.target import ProfileError
+    from dialtone.target.load import describe, nearest, read
+
+    path = nearest()
+    if not path.is_file():
+        tell("no dialtone.toml here or above: nothing is required of the dump but that it restores")
+        return named, None
+    if named not in read(path).target:
+        return named, describe(path, target).profile
+    profile = describe(path, named).profile
+    variable = profile.credentials.get(profile.database or "")
+    url = os.environ.get(variable or "", "")
+    if not url:
+        raise ProfileError(f"a dump of {named} needs {variable or f'target.{named}.database'}, which is not set")
+    return url, profile
 
 
 def prove(

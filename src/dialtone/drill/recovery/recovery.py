@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from dialtone.drill.ledger import Answer, Entry, Promise
-from dialtone.drill.recovery import losses
+from dialtone.drill.recovery import damages, losses
 from dialtone.drill.recovery.backup import Backup, BackupRefused, Taking
 from dialtone.drill.recovery.deployment import Deployment, quietly
+from dialtone.drill.recovery.dump import DumpRefused
 from dialtone.drill.recovery.measure import DUTY, Measured, measured
 from dialtone.drill.recovery.restore import Until, lay_out
 from dialtone.drill.recovery.wal import dropped
@@ -105,6 +106,28 @@ class Recovery:
         if not written:
             raise Undecided("inconclusive: nothing was written during the backup")
         return backup
+
+    def refuses_what_is_not_whole(self, backup: Backup) -> None:
+        """Backups, archives and dumps that were made incomplete are refused, each in words; whole ones are not."""
+        deployment = self.deployment
+        self.archived()
+        tables = {name: list(columns) for name, columns in deployment.target.profile.tables.items()}
+        try:
+            backup.verified()
+            tried = [
+                *damages.backups(backup, deployment.folder),
+                *damages.dumps(deployment.sandbox.admin_database_url, tables, deployment.folder),
+            ]
+        except (BackupRefused, DumpRefused) as wrong:
+            fail(f"what is whole is refused: {wrong}")
+        for what, words in tried:
+            self._step("refused", f"{what}: {words or 'accepted'}", words is not None)
+        accepted = [what for what, words in tried if words is None]
+        now = self._clock()
+        running().notes["experiment"] = {"started": self._begin, "steps": self.steps, "fault": [now, now]}
+        if accepted:
+            fail(f"accepted although {'; '.join(accepted)}", value=len(accepted), unit="count")
+        ok(f"{len(tried)} of {len(tried)} backups that are not whole are refused", value=0, unit="count")
 
     def lose(self, what: str, loss: Callable[[], Any]) -> None:
         """Lose something, while customers go on, until somebody notices: a customer, the health look, a table."""
@@ -225,7 +248,8 @@ class Recovery:
 
     def _keep(self, found: Measured) -> None:
         """What the record of the drill has of it: its times are seconds from the loss on."""
-        figures = {"loss": self._what, **asdict(found), "seconds_to_restore": self._restored}
+        told = f"{self._what}: {found.told}"
+        figures = {"loss": self._what, "told": told, **asdict(found), "seconds_to_restore": self._restored}
         running().notes["recovery"] = figures
         running().notes["experiment"] = {
             "seconds_to_detect": found.seconds_to_detect,
