@@ -68,6 +68,23 @@ def test_every_question_is_answered():
     ]  # fmt: skip
 
 
+def test_what_is_over_is_told_as_past():
+    """And a check's name, which says what should be true, is not read as what is wrong."""
+    over = replace(MESSAGE, told="resolved", state="resolved")
+    assert "(failing)" in MESSAGE.headline
+    assert "(failing)" not in over.headline
+    assert [name for name, _ in over.facts()] == ["Was broken", "Since", "How bad it was", "Told"]
+
+
+def test_a_digest_is_about_many():
+    """It names no incident as if it were its own, and asks for none of them by its time."""
+    message = replace(MESSAGE, digest=("P2 OPENED a", "P3 RESOLVED b"), lines=())
+    assert [name for name, _ in message.facts()] == ["Told"]
+    for text in (json.dumps(blocks(message)), html(message), plain(message)):
+        assert MESSAGE.incident not in text
+        assert "P3 RESOLVED b" in text
+
+
 def test_forms(snapshot):
     """The text of a mail, its HTML, and the blocks."""
     assert plain(MESSAGE) == snapshot

@@ -92,7 +92,7 @@ def test_from_red_to_told_to_over(wired):
     assert wired.run(bad).ret == 1
     assert wired.run(bad).ret == 1
     assert wired.texts() == [wired.texts()[0]]
-    assert "OPENED: health on preview" in wired.texts()[0]
+    assert "OPENED: health (failing) on preview" in wired.texts()[0]
     wired.run(GOOD + DEPENDS.replace("fail", "ok"))
     wired.run(GOOD + DEPENDS.replace("fail", "ok"))
     assert "RESOLVED" in wired.texts()[0]
@@ -161,7 +161,7 @@ def test_a_history_in_trouble_keeps_nobody_from_being_told(wired, monkeypatch):
     wired.run(both).stdout.fnmatch_lines(["*alerts: the history is in trouble*"])
     wired.run(both)
     assert len([m for m in wired.slack.messages.values() if "thread_ts" not in m]) == 1
-    assert "OPENED: health on preview" in wired.texts()[0]
+    assert "OPENED: health (failing) on preview" in wired.texts()[0]
 
 
 def test_acknowledged_in_pagerduty(wired):
@@ -212,7 +212,7 @@ def test_what_the_alerting_tells_of_itself(wired, monkeypatch):
         wired.run(BAD)
     assert wired.pager.changes == ["preview: deployed def"]
     assert sorted(a.summary.partition(" on ")[0] for a in wired.pager.alerts) == [
-        "[P0] OPENED: health", "[P1] OPENED: channel: slack",
+        "[P0] OPENED: health (failing)", "[P1] OPENED: channel: slack",
     ]  # fmt: skip
     wired.nearby.faults.clear()
     monkeypatch.chdir(wired.path)

@@ -62,7 +62,7 @@ class Composer:
         if incident.cause.startswith("provider: "):
             return f"{incident.cause.removeprefix('provider: ')} reports trouble of its own"
         if len(signs) > 1 and incident.cause in incident.members:
-            return f"{subject(incident.cause)}: the other {len(signs) - 1} depend on it"
+            return f"`{subject(incident.cause)}` is red itself, and the other {len(signs) - 1} depend on it"
         return ""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dialtone.incidents.lifecycle import CALLS, Told
+from dialtone.incidents.lifecycle import CALLS, OWN, Told
 from dialtone.incidents.routing import duration
 from dialtone.redact import secrets
 
@@ -86,24 +86,29 @@ class Message:
         """One line, most important first."""
         if self.digest:
             return f"[{self.severity}] {len(self.digest)} incidents while it was quiet on {self.target}"
-        word = self.told.upper()
-        return f"{'[TEST] ' if self.test else ''}[{self.severity}] {word}: {subject(self.cause)} on {self.target}"
+        named = subject(self.cause)
+        red = any(line.check == self.cause and line.verdict in ("breach", "critical") for line in self.lines[:1])
+        if red and not self.over and not self.cause.startswith(OWN):
+            named += " (failing)"  # a check is named after what should be true
+        return f"{'[TEST] ' if self.test else ''}[{self.severity}] {self.told.upper()}: {named} on {self.target}"
 
     def facts(self) -> list[tuple[str, str]]:
         """What a person asks at three in the morning, with the answers; without those that are not known."""
         since = moment(self.first_bad)
         lasting = self.at - self.first_bad
+        if self.digest:
+            return [(name, text) for name, text in (("Told", ", ".join(self.names)), _via(self.via)) if text]
         told = [
             ("Test", "Nothing is broken: this proves that messages arrive." if self.test else ""),
-            ("Broken", self.broken),
+            ("Was broken" if self.over else "Broken", self.broken),
             ("Since", f"{since} ({duration(lasting)} {'in all' if self.over else 'ago'})" if lasting >= 1 else since),
-            ("How bad", self._bad()),
+            ("How bad it was" if self.over else "How bad", self._bad()),
             ("Measured", self.measured),
             ("Likely cause", self.likely),
             ("Do first", "" if self.over else self.first_step),
             ("News", self.note),
             ("Told", ", ".join(self.names)),
-            ("Sent here because", self.via),
+            _via(self.via),
         ]
         return [(name, text) for name, text in told if text]
 
@@ -143,6 +148,15 @@ class Message:
 
 # `asdict` copies deeply, which costs a millisecond for each message.
 _FIELDS, _LINE = [f.name for f in fields(Message)], [f.name for f in fields(Line)]
+
+
+def also_red(message: Message) -> str:
+    """Over the list of the other checks of an incident."""
+    return "Was red as well" if message.over else "Also red"
+
+
+def _via(reason: str) -> tuple[str, str]:
+    return "Sent here because", reason
 
 
 def subject(cause: str) -> str:

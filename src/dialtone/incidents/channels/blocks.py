@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dialtone.incidents.message import LISTED, Message, cut
+from dialtone.incidents.message import LISTED, Message, also_red, cut
 
 HEADER, FIELD, TEXT = 150, 2_000, 4_000
 # All blocks of a message together: 13,200 characters (github.com/slackapi/bolt-js/issues/2509); entities count.
@@ -65,13 +65,15 @@ def blocks(message: Message) -> list[dict[str, Any]]:
     if more:
         listed.append(f"… and {more} more")
     if listed:
-        found.append({"type": "section", "text": mrkdwn("\n".join(listed), LISTING)})
+        head = [f"*{also_red(message)}*"] if message.lines else []
+        found.append({"type": "section", "text": mrkdwn("\n".join([*head, *listed]), LISTING)})
     links = " · ".join(
         f"<{url.replace('|', '%7C').replace('>', '%3E')}|{escape(label)}>" for label, url in message.links
     )
     mentions = " ".join(f"<@{member}>" for member in message.mentions if member.isalnum()) if message.calls else ""
     ack = "" if message.over or message.test or message.digest else f"`dialtone ack {message.incident}`"
-    last = [text for text in (mentions, links, ack, f"incident {message.incident} · {message.state}") if text]
+    which = "" if message.digest else f"incident {message.incident} · {message.state}"
+    last = [text for text in (mentions, links, ack, which or "`dialtone incidents`") if text]
     found.append({"type": "context", "elements": [mrkdwn(text, FIELD) for text in last]})
     return found
 

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from html import escape
 
-from dialtone.incidents.message import LISTED, Message, cut
+from dialtone.incidents.message import LISTED, Message, also_red, cut
 
 DOMAIN = "dialtone.invalid"
 SUBJECT = 200
@@ -41,7 +41,7 @@ def plain(message: Message) -> str:
     listed = [f"  {line.severity} {line.check}: {line.reason}" for line in message.lines[1:LISTED]]
     listed += [f"  {line}" for line in message.digest]
     if listed:
-        lines += ["", "Also red:" if message.lines else "Incidents:", *listed]
+        lines += ["", f"{also_red(message)}:" if message.lines else "Incidents:", *listed]
     if message.more:
         lines.append(f"  … and {message.more} more")
     if message.links:
@@ -67,7 +67,8 @@ def html(message: Message) -> str:
     listed += [escape(line) for line in message.digest]
     listed += [f"… and {message.more} more"] if message.more else []
     items = "".join(f'<li dir="auto" style="margin:2px 0">{item}</li>' for item in listed)
-    more = f'<ul style="margin:8px 0 0;padding-left:18px;font-size:13px;color:#444">{items}</ul>' if items else ""
+    head = f'<p style="margin:10px 0 0;font-size:13px;color:#5f6368">{also_red(message)}</p>' if message.lines else ""
+    more = f'{head}<ul style="margin:8px 0 0;padding-left:18px;font-size:13px;color:#444">{items}</ul>' if items else ""
     links = " &nbsp; ".join(
         f'<a href="{escape(url)}" style="color:#0b57d0">{escape(label)}</a>'
         for label, url in message.links
@@ -78,6 +79,11 @@ def html(message: Message) -> str:
         if message.over or message.test or message.digest
         else f'<p style="font-size:13px;color:#444">I have it: <code>dialtone ack {escape(message.incident)}</code></p>'
     )
+    which = (
+        ""
+        if message.digest
+        else f'<p style="font-size:12px;color:#5f6368">incident {escape(message.incident)}, {escape(message.state)}</p>'
+    )
     return (
         '<!doctype html><html><body style="margin:0;padding:16px;background:#f3f4f6;'
         'font-family:-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif">'
@@ -87,7 +93,7 @@ def html(message: Message) -> str:
         '<div style="padding:12px 18px 16px">'
         f'<table role="presentation" style="border-collapse:collapse">{rows}</table>'
         f'{more}<p style="font-size:13px">{links}</p>{ack}'
-        f'<p style="font-size:12px;color:#5f6368">incident {escape(message.incident)}, {escape(message.state)}</p>'
+        f"{which}"
         "</div></div></body></html>"
     )
 
