@@ -132,6 +132,9 @@ class Handover:
         are: what is red together has one cause, and evidence is held against the looks of all.
         """
         desk = self.desk(store, [*checks, *(entry for entry, _ in around)], run.every, diagnosis, suite)
+        if (rule := self._target.profile.quorum) is not None:
+            store.engine.alone()
+            at = quorum.after(desk.records.heartbeats().get(run.target), at)
         before = desk.records.beat(run.target, at, run.every)
         missed = unseen(before, at, self._gap)
         self._words += [f"nothing looked at {run.target} {missed}"] if missed else []
@@ -143,9 +146,7 @@ class Handover:
         self._deployed = new_deployment(store, run)
         self._looked = run.token, run.every
         signs = [sign_of(check, at, run.every) for check in checks if check["armed"] and not check["experiment"]]
-        rule = self._target.profile.quorum
         if rule is not None:
-            store.engine.alone()
             heard = quorum.votes(store.engine, run.target, at, run.every, rule.places)
             found = quorum.joint(signs, heard, run.place, rule)
             signs = list(found.signs)

@@ -17,6 +17,8 @@ from dialtone.incidents.lifecycle import Sign
 from dialtone.target.pace import Quorum
 from dialtone.verdict import Kind, Verdict
 
+SKEW = 60.0
+"""Seconds by which the clocks of two places may differ."""
 SPEAKS = 2.0
 """For how many intervals a result of a place counts."""
 
@@ -29,6 +31,17 @@ class Joint:
     signs: tuple[Sign, ...]
     alone: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+
+
+def after(before: tuple[float, float] | None, at: float) -> float:
+    """The time of a round that comes after what another place said last, whose clock may be ahead of ours.
+
+    What is known of a check is only moved by something later; places that finish at one moment have one order all the
+    same. `before` is the heartbeat of the target: its time, and its interval.
+    """
+    if before is None or not 0 <= before[0] - at < SKEW:
+        return at
+    return before[0] + 0.001
 
 
 Votes = Mapping[str, Mapping[str, Verdict]]
@@ -71,18 +84,12 @@ def joint(signs: Sequence[Sign], heard: Votes, place: str, rule: Quorum) -> Join
                 made.append(replace(sign, place=", ".join(seen), confirmed=True))
         elif sign.verdict.is_bad and len(sees) >= rule.agree:
             alone.append(f"{sign.check}: seen from {', '.join(seen)} only, {sign.verdict}: {sign.reason}")
-            made.append(_good(sign, seen))
         elif sign.verdict is Verdict.UNKNOWN and len(sees) >= rule.agree:
             if sign.kind is not Kind.UNDECIDED:
                 alone.append(f"{sign.check}: cannot be seen from {place}, {sign.kind}: {sign.reason}")
         else:
             made.append(replace(sign, place=place))
     return Joint(tuple(made), tuple(alone), tuple(_missing(present, rule)))
-
-
-def _good(sign: Sign, seen: Sequence[str]) -> Sign:
-    """Enough places see that it is not so: for an incident this is a good look."""
-    return replace(sign, verdict=Verdict.OK, kind=None, reason=f"seen from {', '.join(seen)} only")
 
 
 def _missing(present: set[str], rule: Quorum) -> list[str]:

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,16 @@ _RECENT = 900.0  # what was red longer ago is no cause of what is red now
 class Clerk:
     """History and incidents of one target. Raises ProfileError, RoutesError or StoreError where they cannot be had."""
 
-    def __init__(self, config: Path, name: str, environ: Mapping[str, str], *, folder: Path = Path()) -> None:
+    def __init__(
+        self,
+        config: Path,
+        name: str,
+        environ: Mapping[str, str],
+        *,
+        folder: Path = Path(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._environ, self._folder = {**environ, RESIDENT: "1"}, folder
         self._target: Target = load(config, name, environ)
         self._place = where(self._target, environ)
@@ -123,7 +132,9 @@ class Clerk:
         assert self._handover is not None
         try:
             store = self._open() if self._memory is None else self._memory
-            self._handover.deliver(store, patience=_PATIENCE, alive=False, wary=self._memory is not None)
+            self._handover.deliver(
+                store, patience=_PATIENCE, clock=self._clock, alive=False, wary=self._memory is not None
+            )
             rows = Outbox(store.engine).unheard(now)
             self.undelivered = len(rows)
             with suppress(OSError):
@@ -153,14 +164,14 @@ class Clerk:
         if self._store is None:
             self._store = Store.open(self._place)
             if self._handover is not None:
-                self._handover.recall(self._store, time.time())
+                self._handover.recall(self._store, self._clock())
         return self._store
 
     def _in_memory(self) -> Store:
         if self._memory is None:
             self._memory = Store.open(Path(":memory:"))
             if self._handover is not None:
-                self._handover.recall(self._memory, time.time())
+                self._handover.recall(self._memory, self._clock())
         return self._memory
 
     def _in_trouble(self, words: str) -> None:

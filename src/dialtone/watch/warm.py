@@ -44,8 +44,8 @@ _DEFAULT, _LEAST, _LIMIT = 60.0, 900.0, 120.0
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Serve instead of running; only in a process that the watch has started."""
     channel = os.environ.pop(CHANNEL, None)
-    if channel is None:
-        return None
+    if channel is None or session.testsfailed:
+        return None  # what cannot be collected is told by pytest itself: a part of the checks is not watched
     with socket.socket(fileno=int(channel)) as control:
         control.set_inheritable(False)
         own = session.config.stash[SESSION]
@@ -171,6 +171,8 @@ def _plain(measured: Any) -> Any:
 
 def _catalogue(own: Session) -> dict[str, Any]:
     """What is watched, how often, within which allowance. Raises UsageError where the profile forbids it."""
+    if not own.checks:
+        raise pytest.UsageError("there is no check: say where they are, as in `dialtone watch -- checks`")
     environment: Environment = own.environment
     target = environment.target
     schedule = target.profile.schedule
