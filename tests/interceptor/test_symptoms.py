@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import re
+import smtplib
 import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import fakeredis
 import httpx
+import psycopg
 import pytest
+import redis
 from tests.interceptor.conftest import Proxy
+from tests.standins.conftest import World
+
+from dialtone.interceptor.settings import Origin
+from dialtone.standins.mail import smtp
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -93,33 +108,154 @@ def test_stripe_in_doubt_charges_once_with_a_key(proxy: Proxy, stripe: Any) -> N
     assert len(set(keys)) == 1
 
 
-# Plain TCP: Postgres and Redis
+# Plain TCP: a real Postgres, a Redis, the mail stand-in, each behind `tcp.test`
 
 
 @pytest.fixture
-def tcp(proxy: Proxy) -> tuple[str, int]:
-    """The address of the plain TCP host."""
-    return proxy.address("tcp.test")
+def lead(proxy: Proxy) -> Iterator[Callable[[int], tuple[str, int]]]:
+    """Puts a server behind the plain TCP host; gives the host's address."""
+    told = proxy.core.hosts["tcp.test"]
+
+    def lead(port: int) -> tuple[str, int]:
+        behind = dataclasses.replace(told, upstream=Origin.parse(f"tcp://127.0.0.1:{port}"))
+        proxy.call(lambda: proxy.core.hosts.update({"tcp.test": behind}))
+        return proxy.address("tcp.test")
+
+    yield lead
+    proxy.call(lambda: proxy.core.hosts.update({"tcp.test": told}))
 
 
-@pytest.mark.parametrize(("fault", "words"), [({"fault": "reset"}, "reset|closed"), ({"fault": "stall"}, "timeout")])
-def test_psycopg(proxy: Proxy, tcp: tuple[str, int], fault: dict[str, Any], words: str) -> None:
-    """An OperationalError, by its words."""
-    import psycopg
-
+def broken(proxy: Proxy, fault: dict[str, Any], work: Callable[[], Any]) -> str:
+    """The class and words of the error that something meets under a fault, which is gone afterwards."""
     proxy.put({**fault, "match": {"host": "tcp.test"}})
-    with pytest.raises(psycopg.OperationalError, match=words):
-        psycopg.connect(host=tcp[0], port=tcp[1], user="u", dbname="d", connect_timeout=2, sslmode="disable")
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - the symptom is the point, whatever its class
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    finally:
+        proxy.call(lambda: proxy.core.board.end())
+        proxy.settle()
+    return "no error"
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"), [({"fault": "reset"}, "ConnectionError"), ({"fault": "freeze"}, "TimeoutError")]
+    ("fault", "words"),
+    [
+        ({"fault": "refuse"}, "OperationalError: .*Connection refused"),
+        ({"fault": "blackhole"}, "ConnectionTimeout: connection timeout expired"),
+        ({"fault": "stall"}, "ConnectionTimeout: connection timeout expired"),
+        ({"fault": "reset"}, "OperationalError: .*(Connection reset by peer|server closed the connection)"),
+        ({"fault": "half-close", "after": 10}, "OperationalError: .*server closed the connection unexpectedly"),
+    ],
 )
-def test_redis(proxy: Proxy, tcp: tuple[str, int], fault: dict[str, Any], error: str) -> None:
-    """redis-py tells a reset from silence."""
-    redis = pytest.importorskip("redis")
+def test_psycopg_connecting(
+    proxy: Proxy, lead: Callable[[int], tuple[str, int]], postgres: str, fault: dict[str, Any], words: str
+) -> None:
+    """Each its own words, and a session when it is over."""
+    parts = urlsplit(postgres)
+    address, port = lead(parts.port or 0)
+    made = {"host": address, "port": port, "user": parts.username, "password": parts.password, "dbname": "postgres"}
+
+    def connect() -> Any:
+        with psycopg.connect(**made, connect_timeout=2, sslmode="disable") as session:
+            return session.execute("SELECT 7").fetchone()
+
+    assert re.match(words, broken(proxy, fault, connect))
+    assert connect() == (7,)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "reset", "after": 2000}, "OperationalError: .*(Connection reset by peer|server closed)"),
+        ({"fault": "half-close", "after": 2000}, "OperationalError: .*server closed the connection unexpectedly"),
+    ],
+)
+def test_psycopg_in_a_session(
+    proxy: Proxy, lead: Callable[[int], tuple[str, int]], postgres: str, fault: dict[str, Any], words: str
+) -> None:
+    """A session that stood breaks in the middle of an answer: in doubt, and it is closed for good."""
+    parts = urlsplit(postgres)
+    address, port = lead(parts.port or 0)
+    made = {"host": address, "port": port, "user": parts.username, "password": parts.password, "dbname": "postgres"}
     proxy.put({**fault, "match": {"host": "tcp.test"}})
-    client = redis.Redis(*tcp, socket_timeout=0.3, retry=None, protocol=2)
-    with pytest.raises(redis.RedisError) as caught:
-        client.ping()
-    assert type(caught.value).__name__ == error
+    session = psycopg.connect(**made, connect_timeout=2, sslmode="disable", autocommit=True)
+    assert session.execute("SELECT 7").fetchone() == (7,)
+    with pytest.raises(psycopg.OperationalError) as caught:
+        session.execute("SELECT repeat('x', 4000)")
+    assert re.match(words, f"OperationalError: {' '.join(str(caught.value).split())}")
+    assert session.closed
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "refuse"}, "ConnectionError: Error 111 connecting to .*Connection refused"),
+        ({"fault": "reset"}, "ConnectionError: .*(Connection reset by peer|Connection closed by server)"),
+        ({"fault": "half-close"}, "ConnectionError: Connection closed by server"),
+        ({"fault": "freeze"}, "TimeoutError: Timeout reading from"),
+        ({"fault": "latency", "seconds": 0.6}, "TimeoutError: Timeout reading from"),
+    ],
+)
+def test_redis(
+    proxy: Proxy, lead: Callable[[int], tuple[str, int]], redis_port: int, fault: dict[str, Any], words: str
+) -> None:
+    """redis-py tells a refusal, a closed connection and silence apart."""
+    address, port = lead(redis_port)
+
+    def ping() -> Any:
+        with redis.Redis(address, port, socket_timeout=0.3, retry=None, protocol=2) as client:
+            return client.ping()
+
+    assert re.match(words, broken(proxy, fault, ping))
+    assert ping() is True
+
+
+@pytest.fixture(scope="module")
+def redis_port() -> Iterator[int]:
+    """fakeredis on a socket."""
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield int(server.server_address[1])
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "refuse"}, "ConnectionRefusedError: "),
+        ({"fault": "blackhole"}, "TimeoutError: timed out"),
+        ({"fault": "stall"}, "SMTPServerDisconnected: Connection unexpectedly closed: timed out"),
+        ({"fault": "reset"}, "ConnectionResetError|SMTPServerDisconnected"),
+        ({"fault": "half-close", "after": 20}, "SMTPServerDisconnected: Connection unexpectedly closed"),
+        ({"fault": "in-doubt", "then": "close"}, "SMTPServerDisconnected: Connection unexpectedly closed"),
+        ({"fault": "corrupt", "one_in": 1}, "SMTPConnectError|SMTPServerDisconnected"),
+    ],
+)
+def test_smtp(
+    proxy: Proxy, lead: Callable[[int], tuple[str, int]], mail_port: int, fault: dict[str, Any], words: str
+) -> None:
+    """smtplib: no mail goes out, and the one after it does."""
+    address, port = lead(mail_port)
+
+    def send() -> Any:
+        with smtplib.SMTP(address, port, timeout=0.5) as client:
+            return client.sendmail("a@example.com", ["b@example.com"], "Subject: s\r\n\r\nt")
+
+    assert re.match(words, broken(proxy, fault, send))
+    assert send() == {}
+
+
+@pytest.fixture
+def mail_port(proxy: Proxy, tmp_path: Path) -> Iterator[int]:
+    """The mail stand-in."""
+    world = World(tmp_path / "defects.json")
+
+    async def start() -> asyncio.Server:
+        return await proxy.loop.create_server(lambda: smtp(world.exchange, proxy.loop), "127.0.0.1", 0)
+
+    server = proxy.await_(start())
+    yield int(server.sockets[0].getsockname()[1])
+    proxy.call(server.close)
