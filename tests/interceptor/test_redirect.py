@@ -6,38 +6,89 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import nodejs
 from tests.interceptor.conftest import Proxy
 
 from dialtone import cli
 from dialtone.interceptor.client import Controller
-from dialtone.interceptor.redirect import BypassedError, by_command, environment, hosts_file, prove
+from dialtone.interceptor.redirect import BypassedError, by_command, environment, hosts_file, in_names, prove
+from dialtone.interceptor.server import Interceptor
+from dialtone.interceptor.settings import BadSettingsError, build
+from dialtone.interceptor.tls import Authority
 
-ROOT = Path(__file__).parents[2]
-NODE_MODULES = ROOT / "build/tools/node/node_modules"
 node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-sdks = pytest.mark.skipif(not NODE_MODULES.exists(), reason="npm install --prefix build/tools/node stripe retell-sdk")
+DOC = Path(__file__).parents[2] / "docs/write-a-fault.md"
 
-CLIENTS = {
-    "httpx": "import httpx; httpx.get('https://api.test/canary')",
-    "urllib3": "import urllib.request; urllib.request.urlopen('https://api.test/canary')",
-    "stripe": "import stripe; stripe.api_base='https://api.test'; stripe.api_key='k'; stripe.Balance.retrieve()",
-    "retell": "import retell; retell.Retell(api_key='k', base_url='https://api.test').voice.list()",
-    "telnyx": "import telnyx; telnyx.Telnyx(api_key='k', base_url='https://api.test/v2').balance.retrieve()",
+PYTHON: dict[str, tuple[str, str]] = {
+    "httpx": ("import httpx; httpx.get('https://api.test/httpx')", "/httpx"),
+    "urllib": ("import urllib.request; urllib.request.urlopen('https://api.test/urllib')", "/urllib"),
+    "stripe": (
+        "import stripe; stripe.api_base = 'https://api.test'; stripe.api_key = 'k'; stripe.Balance.retrieve()",
+        "/v1/balance",
+    ),
+    "google-auth": (
+        "import google.oauth2.credentials as c, google.auth.transport.requests as t; c.Credentials(None, client_id='c',"
+        " refresh_token='r', token_uri='https://api.test/token', client_secret='s').refresh(t.Request())",
+        "/token",
+    ),
+    "upstash-redis": (
+        "import upstash_redis; upstash_redis.Redis('https://api.test/upstash', 't').get('a')",
+        "/upstash",
+    ),
+    "postgrest": (
+        "import postgrest; postgrest.SyncPostgrestClient('https://api.test/rest/v1').from_('t').select('*').execute()",
+        "/rest/v1/t",
+    ),
+    "slack-sdk": (
+        "import slack_sdk; slack_sdk.WebClient('t', base_url='https://api.test/api/').auth_test()",
+        "/api/auth",
+    ),
+    "resend": (
+        "import resend; resend.api_url = 'https://api.test'; resend.api_key = 'k'; resend.Domains.list()",
+        "/domains",
+    ),
+    "sentry-sdk": (
+        "import sentry_sdk; c = sentry_sdk.Client('https://key@api.test/1', default_integrations=False);"
+        " c.capture_event({'message': 'x'}); c.close(timeout=5)",
+        "/api/1/envelope/",
+    ),
+    "retell-sdk": (
+        "import retell; retell.Retell(api_key='k', base_url='https://api.test').voice.list()",
+        "/list-voices",
+    ),
+    "telnyx": (
+        "import telnyx; telnyx.Telnyx(api_key='k', base_url='https://api.test/v2').balance.retrieve()",
+        "/v2/balance",
+    ),
 }
-NODE_CLIENTS = {
-    "fetch": "fetch('https://api.test/canary')",
-    "https": "require('https').get('https://api.test/canary')",
-    "http": "require('http').get('http://api.test/canary')",
+"""Each client's call, and the path at which it arrives."""
+NODE = {
+    "fetch": ("fetch('https://api.test/fetch').catch(() => 0)", "/fetch"),
+    "https": ("require('https').get('https://api.test/https')", "/https"),
+    "http": ("require('http').get('http://api.test/http')", "/http"),
 }
 NODE_SDKS = {
-    "stripe": "new (require('stripe'))('k', {host: 'api.test'}).balance.retrieve().catch(() => 0)",
-    "retell": "new (require('retell-sdk').default)({apiKey: 'k', baseURL: 'https://api.test'}).voice.list()",
+    "stripe-node": (
+        "new (require('stripe'))('k', {host: 'api.test'}).balance.retrieve().catch(() => 0)",
+        "/v1/balance",
+    ),
+    "retell-sdk-node": (
+        "new (require('retell-sdk').default)({apiKey: 'k', baseURL: 'https://api.test'}).voice.list().catch(() => 0)",
+        "/list-voices",
+    ),
+    "supabase-js": (
+        "require('@supabase/supabase-js').createClient('https://api.test', 'k', {realtime: {transport: class {}}})"
+        ".from('t').select().then(() => 0)",
+        "/rest/v1/t",
+    ),
 }
+BY_NAMES = ("httpx", "urllib", "stripe")
+"""Clients that are tried in a mount namespace as well."""
 
 
 @pytest.fixture
@@ -54,28 +105,78 @@ def led(controller: Controller, folder: Path, way: str) -> dict[str, str]:
     return environment(controller.state(), folder, way, base)
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_python_by_proxy(controller: Controller, tmp_path: Path, client: str) -> None:
-    """Each arrives; stripe-python too, whose trust store is its own."""
+def script(calls: Iterable[str]) -> list[str]:
+    """One Python that makes all calls, whatever becomes of each: every import is paid once."""
+    text = "import contextlib\n" + "".join(f"with contextlib.suppress(Exception):\n    {call}\n" for call in calls)
+    return [sys.executable, "-W", "ignore", "-c", text]
+
+
+def arrived(proxy: Proxy) -> set[str]:
+    """The clients whose call came to the upstream, by path."""
+    paths = [request.split(b" ", 2)[1].decode() for request in proxy.upstream.requests]
+    every = {**PYTHON, **NODE, **NODE_SDKS}
+    return {name for name, (_, path) in every.items() if any(one.startswith(path) for one in paths)}
+
+
+def test_python_by_proxy(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
+    """Each client arrives; stripe-python too, whose trust store is its own."""
     env = led(controller, tmp_path, "proxy")
-    prove(controller, ["api.test"], by_command({"api.test": [sys.executable, "-c", CLIENTS[client]]}, env), timeout=0.5)
+    command = script(call for call, _ in PYTHON.values())
+    prove(controller, ["api.test"], by_command({"api.test": command}, env, timeout=120), timeout=0.5)
+    assert set(PYTHON) - arrived(proxy) == set()
+
+
+def test_python_by_names(proxy: Proxy, authority: Authority, tmp_path: Path) -> None:
+    """A hosts file in a mount namespace: no variable but the authorities, the port 443 of an address of its own."""
+    upstream = str(proxy.core.hosts["api.test"].upstream)
+    told = {"hosts": {"api.test": {"upstream": upstream, "listen": "127.77.0.43:443"}}, "folder": str(tmp_path)}
+    made = Interceptor(build(told), authority=authority)
+    try:
+        proxy.await_(made.start())
+    except BadSettingsError as error:
+        pytest.skip(f"port 443 cannot be had: {error}")
+    try:
+        with Controller.attached(tmp_path) as controller:
+            state = controller.state()
+            if subprocess.run(in_names(state, tmp_path, ["true"]), check=False, capture_output=True).returncode:
+                pytest.skip("no mount namespace without root here")
+            command = in_names(state, tmp_path, script(PYTHON[name][0] for name in BY_NAMES))
+            env = led(controller, tmp_path, "names")
+            prove(controller, ["api.test"], by_command({"api.test": command}, env, timeout=60), timeout=0.5)
+    finally:
+        proxy.await_(made.close())
+    assert set(BY_NAMES) - arrived(proxy) == set()
 
 
 @node
-@pytest.mark.parametrize("client", NODE_CLIENTS)
-def test_node_by_preload(controller: Controller, tmp_path: Path, client: str) -> None:
-    """At any port, without root."""
+def test_node_by_preload(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
+    """At any port, without root: fetch, https, http."""
     env = led(controller, tmp_path, "preload")
-    prove(controller, ["api.test"], by_command({"api.test": ["node", "-e", NODE_CLIENTS[client]]}, env), timeout=0.5)
+    command = ["node", "-e", ";".join(call for call, _ in NODE.values())]
+    prove(controller, ["api.test"], by_command({"api.test": command}, env), timeout=0.5)
+    assert set(NODE) - arrived(proxy) == set()
 
 
-@node
-@sdks
-@pytest.mark.parametrize("client", NODE_SDKS)
-def test_node_sdks_by_preload(controller: Controller, tmp_path: Path, client: str) -> None:
+def test_node_sdks_by_preload(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
     """stripe-node has an agent of its own, which no proxy variable reaches."""
-    env = {**led(controller, tmp_path, "preload"), "NODE_PATH": str(NODE_MODULES)}
-    prove(controller, ["api.test"], by_command({"api.test": ["node", "-e", NODE_SDKS[client]]}, env), timeout=0.5)
+    nodejs.need("stripe", "retell-sdk", "@supabase/supabase-js")
+    env = {**led(controller, tmp_path, "preload"), "NODE_PATH": str(nodejs.MODULES)}
+    command = ["node", "-e", ";".join(call for call, _ in NODE_SDKS.values())]
+    prove(controller, ["api.test"], by_command({"api.test": command}, env, timeout=60), timeout=0.5)
+    assert set(NODE_SDKS) - arrived(proxy) == set()
+
+
+def test_the_table_of_ways_is_what_is_tried() -> None:
+    """Every client that is tried here stands in it with its way, and every way of a client is tried."""
+    table = DOC.read_text().partition("## Ways to the interceptor")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")
+    ]
+    said = {(name.strip("`"), by.strip("`")) for clients, by, _ in rows[1:] for name in clients.split(", ")}
+    tried = {(name, "proxy") for name in PYTHON} | {(name, "preload") for name in (*NODE, *NODE_SDKS)}
+    tried |= {(name, "names") for name in BY_NAMES}
+    own = {"psycopg", "redis-py", "smtplib", "base URL"}  # test_symptoms.py, and every test that connects by itself
+    assert said == tried | {(name, "own listener") for name in own}
 
 
 @node
@@ -125,7 +226,7 @@ def test_an_application_that_bypasses_is_refused(controller: Controller, tmp_pat
     """By its host, before anything else happens: here a client that ignores the proxy variables."""
     env = led(controller, tmp_path, "proxy") | {"NODE_USE_ENV_PROXY": "0"}
     commands: dict[str, Any] = {
-        "api.test": [sys.executable, "-c", CLIENTS["httpx"]],
+        "api.test": [sys.executable, "-c", PYTHON["httpx"][0]],
         "other.test": ["node", "-e", "require('https').get('https://other.test/').on('error', () => 0)"],
     }
     with pytest.raises(BypassedError, match=r"calls to other\.test did not arrive .* nothing is started"):
@@ -152,7 +253,7 @@ def test_the_command_starts_nothing_unproven(
     out, err = capfd.readouterr()
     assert "api.test did not arrive" in err
     assert "led by" not in out
-    canary = f'api.test={sys.executable} -c "{CLIENTS["urllib3"]}"'
+    canary = f'api.test={sys.executable} -c "{PYTHON["urllib"][0]}"'
     assert cli.main([*at, *trusted, "--canary", canary, *application]) == 0
     out, err = capfd.readouterr()
     assert "arrived: api.test" in err

@@ -52,7 +52,7 @@ def environment(
         told |= {"NODE_USE_ENV_PROXY": "1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
     elif way == "preload":
         places = {host: _place(state["listen"].get(host, shared)) for host in state["hosts"]}
-        told |= {"DIALTONE_REDIRECT": json.dumps(places), "DIALTONE_UNRESOLVED": str(authority.parent / "unresolved")}
+        told |= {"DIALTONE_REDIRECT": json.dumps(places), "DIALTONE_UNRESOLVED": str(state.get("unresolved") or "")}
         required = f'--require "{_HERE / "preload.cjs"}"'
         told["NODE_OPTIONS"] = f"{base['NODE_OPTIONS']} {required}" if base.get("NODE_OPTIONS") else required
     return {**base, **told}

@@ -111,6 +111,7 @@ class Interceptor:
             "listen": {name: listener.shown() for name, listener in self.listeners.items()},
             "hosts": {name: str(host.upstream) for name, host in self.core.hosts.items()},
             "authority": str(self.core.authority.file) if self.core.authority.file else None,
+            "unresolved": str(self.settings.folder.resolve() / UNRESOLVED) if self.settings.folder else None,
         }
 
     def _write(self, folder: Path) -> None:
