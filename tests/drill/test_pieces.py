@@ -19,7 +19,13 @@ from dialtone.drill.canary import prove
 from dialtone.drill.choice import Known, for_defect, named, smoke
 from dialtone.drill.load import MOST, Load
 from dialtone.drill.production import RefusedError, every, guard
+from dialtone.drill.receiving import CHANNELS, PEOPLE
 from dialtone.interceptor.client import Controller
+from dialtone.standins.mail import Mail
+from dialtone.standins.pagerduty import PagerDuty
+from dialtone.standins.resend import Resend
+from dialtone.standins.sentry import Sentry
+from dialtone.standins.slack import Slack
 from dialtone.target.books import Book
 from dialtone.verdict import Bad, Finding, Undecided, Verdict
 
@@ -290,3 +296,10 @@ def test_production_takes_more_than_a_name(
     monkeypatch.setenv("DIALTONE_CONFIG", str(tmp_path / "dialtone.toml"))
     with pytest.raises(RefusedError, match=said):
         guard(argparse.Namespace(**{**dict.fromkeys(ALL), "target": "live", **given}))
+
+
+def test_channels_are_heard_where_their_stand_ins_write() -> None:
+    """By the very names: silence at a name that nobody has would always hold."""
+    names = {Mail.name, Slack.name, Sentry.name, PagerDuty.name, Resend.name}
+    assert set(CHANNELS.values()) == names
+    assert set(PEOPLE) < set(CHANNELS)

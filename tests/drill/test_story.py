@@ -141,7 +141,7 @@ def test_a_fault_that_ended_early_is_inconclusive(
 @pytest.mark.parametrize(
     ("provider", "text", "late", "accepted"),
     [
-        ("smtp", "api.test is down", 0, True),
+        ("mail", "api.test is down", 0, True),
         ("slack", "something is down", 0, True),
         ("slack", "api.test is down", 5, True),
         ("slack", "api.test is down", 0, False),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-CHANNELS = {"sentry": "sentry", "slack": "slack", "mail": "smtp", "pagerduty": "pagerduty", "resend": "resend"}
+CHANNELS = {"sentry": "sentry", "slack": "slack", "mail": "mail", "pagerduty": "pagerduty", "resend": "resend"}
 """Channel -> the stand-in that is its receiving end."""
 PEOPLE = ("slack", "mail", "pagerduty", "resend")
 """Those that reach a person; Sentry gathers."""

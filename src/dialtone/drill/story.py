@@ -155,7 +155,9 @@ class Story:
             told += f", after {found[0].at - begin:.1f} s"
         self._step("alert", told, holds=holds, channel=channel)
         if not holds:
-            self._failed.append(f"alert: {told}" if found else f"alert: {channel} heard nothing that names {words}")
+            others = len(arrived(self._journal, [channel], begin))
+            heard = f"of {others} messages none names {', '.join(words)}" if others else "nothing at all"
+            self._failed.append(f"alert: {told}" if found else f"alert: {channel} heard in time: {heard}")
         if once if once is not None else channel != "sentry":
             self._later.append(lambda: self._once(channel, begin, words))
         return holds
