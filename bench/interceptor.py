@@ -108,7 +108,10 @@ class Bed:
         """Start ours; its base URL and its control URL."""
         port, control = free_port(), free_port()
         settings = {
-            "hosts": {"api.test": {"upstream": f"http://127.0.0.1:{self.upstream}", "listen": f"127.0.0.1:{port}"}},
+            "hosts": {
+                "api.test": {"upstream": f"http://127.0.0.1:{self.upstream}", "listen": f"127.0.0.1:{port}"},
+                "*.test": f"http://127.0.0.1:{self.upstream}",
+            },
             "control": f"127.0.0.1:{control}",
             "folder": str(self.folder / name),
             **({"journal": str(self.folder / name / "journal.jsonl")} if journal else {}),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import ssl
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
@@ -300,3 +305,36 @@ def test_what_a_host_may_be_told() -> None:
     for entry in ({"upstream": "http://a", "host": "b"}, {"upstream": "tcp://a:1", "host": "upstream"}):
         with pytest.raises(BadSettingsError, match=r"hosts\.x\.host: .*keep, or upstream"):
             build({"hosts": {"x": {"listen": "127.0.0.1:1", **entry}}})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"fault": "latency", "seconds": 0.01}, {"fault": "reset", "after": 40}, {"fault": "freeze", "after": 10}, None],
+    ids=lambda fault: fault["fault"] if fault else "none",
+)
+def test_what_is_over_needs_no_collector(proxy: Proxy, fault: dict[str, Any] | None) -> None:
+    """A connection goes with its last reference: under load a collector comes late, and takes long then."""
+    if fault is not None:
+        proxy.put(fault)
+
+    async def only() -> Callable[[], Any]:
+        while not proxy.core.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        (inbound,) = proxy.core.connections.values()
+        return weakref.ref(inbound)
+
+    async def gone(inbound: Callable[[], Any]) -> None:
+        while inbound() is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    gc.disable()
+    try:
+        with proxy.connect() as sock:
+            inbound = proxy.await_(only())
+            sock.sendall(GET)
+            with contextlib.suppress(ConnectionResetError):
+                sock.recv(1)
+        proxy.call(proxy.core.board.end)
+        proxy.await_(asyncio.wait_for(gone(inbound), 5))
+    finally:
+        gc.enable()

@@ -102,6 +102,9 @@ class Connection(asyncio.Protocol):
             task.cancel()
         self._release()
         self.drop()
+        # Methods of our own and of what leads to us are cycles, and memory would wait for their collector.
+        self._feed = self.write = ignore
+        self._layer = None
 
     def pause_writing(self) -> None:
         """The client does not keep up."""

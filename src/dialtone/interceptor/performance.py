@@ -87,12 +87,19 @@ def plain_body(length: int | None, raw: bytes) -> bytes:
 
 
 async def _perform(exchange: Exchange, acts: list[Act], raw: bytes) -> None:
+    try:
+        await _played(exchange, acts, raw)
+    finally:
+        exchange.acts = []  # they lead back to it
+
+
+async def _played(exchange: Exchange, acts: list[Act], raw: bytes) -> None:
     inbound, cut, why = exchange.inbound, None, None
     watch = _Watch(exchange)
     try:
         await _play(exchange, acts, raw, watch)
     except Cut as end:
-        cut = end
+        cut = end.with_traceback(None)  # else it and this frame would keep each other
     except (asyncio.CancelledError, GeneratorExit):
         raise
     except Exception as error:  # noqa: BLE001 - a mechanism's mistake must not leave a client waiting
@@ -121,8 +128,8 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
     inbound, answer = exchange.inbound, None
     for act in acts:
         act.request_body = raw
-        act.beside, act.note = inbound.core.beside, partial(_note, exchange, act)
-        act.resend = lambda: once_more(inbound.core, exchange.target, exchange.head, raw)
+        act.beside, act.note = inbound.core.beside, partial(_note, exchange, act.fault.id)
+        act.resend = partial(once_more, inbound.core, exchange.target, exchange.head, raw)
         answer = await act.fault.spec.mechanism.request(act)
         if answer is not None:
             break
@@ -146,8 +153,8 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
         await inbound.drained()
 
 
-def _note(exchange: Exchange, act: Act, what: str) -> None:
-    exchange.inbound.core.journal.event("note", fault=act.fault.id, host=exchange.host, by="fault", what=what)
+def _note(exchange: Exchange, fault: str, what: str) -> None:
+    exchange.inbound.core.journal.event("note", fault=fault, host=exchange.host, by="fault", what=what)
 
 
 async def _given(answer: bytes) -> AsyncIterator[bytes]:

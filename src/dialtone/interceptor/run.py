@@ -47,7 +47,7 @@ def settled() -> None:
     """What is here by now stays; the journal's lines are no cycles, so looking for those among them can wait."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _read_rest(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
