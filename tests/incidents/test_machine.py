@@ -122,6 +122,7 @@ class Machine(RuleBasedStateMachine):
     def silence(self, pattern: str, span: int) -> None:
         """Somebody silences something."""
         self.number += 1
+        STEPS["silence"] += 1
         one = Silence(f"s{self.number}", "production", pattern, self.now + span, "because", "ada", self.now)
         self.desk.silence(one, self.now)
 
@@ -129,6 +130,7 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         """And somebody looks at the timers twice in it."""
         for part in (seconds // 2, seconds - seconds // 2):
+            STEPS["tick"] += 1
             self._pass(part)
             self.desk.tick(self.now)
             self._watch()
@@ -148,12 +150,29 @@ class Machine(RuleBasedStateMachine):
     def deliver(self, channel: str, mode: str) -> None:
         """Messages leave, with one channel in some state; after a crash the lease runs out."""
         self.wires[channel].mode = mode
+        STEPS["delivery"] += 1
         try:
             Postman(self.desk.outbox, self.wires, clock=lambda: self.now, seed=1).deliver(200)
         except Crash:
             STEPS["crash"] += 1
             self._pass(61)
         self.wires[channel].mode = "up"
+
+    @rule(channel=st.sampled_from(["slack", "pager", "mail"]), down=st.booleans(), again=st.integers(1, 6))
+    def own_trouble(self, channel: str, down: bool, again: int) -> None:
+        """A channel is found down or in order, or goes up and down a few times."""
+        for number in range(again):
+            STEPS["own"] += 1
+            self._pass(30)
+            trouble = "403" if down is (number % 2 == 0) else ""
+            self.desk.own("production", f"channel: {channel}", trouble, Severity.P1, self.now)
+            self._watch()
+
+    @invariant()
+    def no_channel_is_to_tell_of_itself(self) -> None:
+        """What is wrong with a channel goes out on others."""
+        for row in self.desk.outbox.rows() if hasattr(self, "desk") else ():
+            assert row.message.cause != f"channel: {row.channel}"
 
     @invariant()
     def nobody_is_left_untold(self) -> None:
@@ -213,8 +232,8 @@ class TestMachine(Machine.TestCase):
     def runTest(self) -> None:
         """Thousands of steps, with crashes and clocks that jump among them."""
         super().runTest()
-        assert STEPS["round"] >= 500
-        assert min(STEPS["crash"], STEPS["jump"], STEPS["person"]) >= 5, STEPS
+        assert STEPS.total() >= 1_000, STEPS
+        assert min(STEPS[name] for name in ("round", "crash", "jump", "person", "own")) >= 1, STEPS
 
 
 TestMachine.settings = settings(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from dialtone.history import Store, StoreError, where
-from dialtone.history.store import HOLDS
 from dialtone.incidents import document
 from dialtone.incidents.channels.sending import NotSent
 from dialtone.incidents.desk import Desk
@@ -24,6 +23,7 @@ from dialtone.incidents.lifecycle import Incident
 from dialtone.incidents.message import Line, Message, moment, subject
 from dialtone.incidents.outbox import Row
 from dialtone.incidents.records import as_json
+from dialtone.incidents.review import look_gap
 from dialtone.incidents.routing import duration
 from dialtone.incidents.silence import Silence
 from dialtone.redact import secrets
@@ -232,9 +232,7 @@ def _routes(args: argparse.Namespace) -> int:
         if found is None:
             raise LookupError(f"{args.verdicts} knows no check {args.check}: run the checks once, or give a severity")
         severity, section = Severity(found["severity"]), str(found["runbook"])
-    schedule = load(_config(args), args.target, os.environ).profile.schedule
-    every = schedule.every if schedule else HOLDS
-    gap = None if os.environ.get("DIALTONE_RESIDENT") else every
+    gap, _ = look_gap(load(_config(args), args.target, os.environ), os.environ)
     print("\n".join(handover.router.explained(args.target, severity, section, time.time(), gap, handover.lacking)))
     return 0
 

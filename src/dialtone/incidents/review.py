@@ -36,14 +36,13 @@ def review(
         lack = "; ".join(f"{name}: {what}" for name, what in lacking.items())
         told.append(f"nobody would hear of {', '.join(deaf)} on {target.name}: {lack}")
     told += unknown_causes(found.causes, checks)
-    gap, measured = _gap(target, environ)
+    gap, measured = look_gap(target, environ)
     late = [s for s in Severity if gap is not None and router.too_slow(s, "", target.name, gap)]
     if gap is not None and late:
         word = "are" if measured else "are to be"
         known.append(
             f"{', '.join(late)}: an answer is due sooner than the next look (rounds {word} {duration(gap)} apart), so"
-            f" everybody is told at once: run `dialtone watch` and set {RESIDENT}=1, or give the routes a longer"
-            " ack_within"
+            " everybody is told at once: let `dialtone watch` run, or give the routes a longer ack_within"
         )
     return told, [*known, *lapsed(found.maintenance, time.time())]
 
@@ -62,7 +61,7 @@ def unknown_causes(causes: Mapping[str, Collection[str]], checks: Collection[str
     return told
 
 
-def _gap(target: Target, environ: Mapping[str, str]) -> tuple[float | None, bool]:
+def look_gap(target: Target, environ: Mapping[str, str]) -> tuple[float | None, bool]:
     """How far apart looks at the timers are (s), None where something looks always; and whether that was measured."""
     if environ.get(RESIDENT):
         return None, False
@@ -79,4 +78,4 @@ def _gap(target: Target, environ: Mapping[str, str]) -> tuple[float | None, bool
             store.close()
     except StoreError:
         return planned, False
-    return max(planned, usual or 0.0), usual is not None
+    return planned if usual is None else usual, usual is not None
