@@ -1,5 +1,5 @@
-"""A real PostgreSQL, the one of the probes' tests."""
+"""A real PostgreSQL, the one of all tests."""
 
-from tests.probes.conftest import admin, postgres
+from tests.probes.conftest import admin
 
-__all__ = ["admin", "postgres"]
+__all__ = ["admin"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.probes.conftest import PASSWORD
+from tests.postgres import PASSWORD
 
 from dialtone import cli
 from dialtone.history import Run, Store
