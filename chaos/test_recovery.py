@@ -37,7 +37,15 @@ def recovery(deployment, recovering, booking):
     return recovering(ask, there)
 
 
-@experiment(dependency="postgres", runbook="data-loss", severity="P0", recover_within="1m", rpo="5s", needs=NEEDS)
+@experiment(
+    dependency="postgres",
+    runbook="data-loss",
+    severity="P0",
+    recover_within="1m",
+    rpo="5s",
+    needs=NEEDS,
+    catches=["archive-copies-half", "postgres-no-reconnect"],
+)
 def test_deleted_instance_comes_back(recovery):
     """The disk of the database is gone: only the log that was not archived yet is lost."""
     recovery.steady()
@@ -49,7 +57,15 @@ def test_deleted_instance_comes_back(recovery):
     recovery.recovered()
 
 
-@experiment(dependency="postgres", runbook="data-loss", severity="P0", recover_within="1m", rpo="5s", needs=NEEDS)
+@experiment(
+    dependency="postgres",
+    runbook="data-loss",
+    severity="P0",
+    recover_within="1m",
+    rpo="5s",
+    needs=NEEDS,
+    catches=["archive-copies-half"],
+)
 def test_corrupted_file_is_replaced(recovery):
     """The disk gives back other bytes: checksums tell, and nothing is lost, for the log is still there."""
     recovery.steady()
@@ -67,6 +83,7 @@ def test_corrupted_file_is_replaced(recovery):
     recover_within="1m",
     rpo="5s",
     needs=[*NEEDS, "statements.drop_table"],
+    catches=["archive-copies-half"],
 )
 def test_dropped_table_comes_back(recovery, target):
     """Somebody dropped a table: the log tells when, and the database goes back to just before."""
@@ -86,6 +103,7 @@ def test_dropped_table_comes_back(recovery, target):
     recover_within="1m",
     rpo="5s",
     needs=[*NEEDS, "statements.bad_migration"],
+    catches=["archive-copies-half"],
 )
 def test_bad_migration_is_undone(recovery, target):
     """A migration destroyed columns: the database goes back to the moment before it began."""
@@ -98,7 +116,9 @@ def test_bad_migration_is_undone(recovery, target):
     recovery.recovered()
 
 
-@experiment(dependency="postgres", runbook="data-loss", severity="P0", needs=NEEDS)
+@experiment(
+    dependency="postgres", runbook="data-loss", severity="P0", needs=NEEDS, catches=["archive-copies-half"], smoke=True
+)
 def test_incomplete_backup_is_refused(recovery):
     """A missing file, a cut-off log, half a dump: nobody learns in the night that the backup was none."""
     recovery.steady()

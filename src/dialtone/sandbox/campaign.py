@@ -47,7 +47,7 @@ def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = (
     """
     from dialtone.standins.defects import DEFECTS
 
-    others = DEFECTS if app is None else {name: e for name, e in DEFECTS.items() if name in claimed}
+    others = {n: e for n, e in DEFECTS.items() if n in claimed or (app is None and e.get("kind") != "resilience")}
     command = filled(_DEFECTS_COMMAND if app is None else app)
     own = _listed(command) if command else {}
     own = {name: e for name, e in own.items() if e.get("kind") != "resilience" or name in claimed}
@@ -58,10 +58,14 @@ def known_defects(app: Sequence[str] | None = None, claimed: Collection[str] = (
 
 
 def resilience_defects(app: Sequence[str] | None = None) -> dict[str, Defect]:
-    """Those of the application that only an experiment can find; `app` is the command that lists them."""
+    """Those that only an experiment can find, of the application and around it; `app` is the command that lists its."""
+    from dialtone.standins.defects import DEFECTS
+
     command = filled(_DEFECTS_COMMAND if app is None else app)
     listed = _listed(command) if command else {}
-    return Defect.read({name: e for name, e in listed.items() if e.get("kind") == "resilience"}, command or ())
+    others = Defect.read({name: e for name, e in DEFECTS.items() if e.get("kind") == "resilience"})
+    own = {name: e for name, e in listed.items() if e.get("kind") == "resilience"}
+    return {**Defect.read(own, command or ()), **others}
 
 
 def _listed(command: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
 from dialtone.sandbox.interception import HOSTS
 from dialtone.sandbox.ports import free_ports
-from dialtone.sandbox.postgres import ADMIN, OWNER, PROBER, REPAIRER, Cluster
+from dialtone.sandbox.postgres import ADMIN, DEFECTS_FILE, OWNER, PROBER, REPAIRER, Cluster
 from dialtone.standins.postgrest.roles import AUTHENTICATOR
 
 APPLICATION_PORTS = ("edge", "tls", "plain")
@@ -78,7 +78,7 @@ class Plan:
             credentials=new_credentials(),
             certificates=Certificates(folder),
             cluster=Cluster(folder / "postgres", ports["postgres"], recoverable),
-            defects_file=folder / "defects.json",
+            defects_file=folder / DEFECTS_FILE,
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
             webhooks=webhooks,
             between={part: chosen[f"before {part}"] for part in HOSTS} if intercepted else {},

@@ -54,6 +54,7 @@ _RECOVERABLE = {
     "archive_timeout": "'1s'",  # a segment waits no longer than that for its copy: the bound of what can be lost
     "hot_standby": "off",  # ready means that it is restored
 }
+DEFECTS_FILE = "defects.json"
 ARCHIVE = "archive"
 """Folder beside the data in which a recoverable cluster keeps its WAL."""
 
@@ -112,7 +113,10 @@ class Cluster:
         """Write the settings of a throw-away server."""
         settings = {**_SETTINGS, "port": str(self.port)}
         if self.recoverable:
-            settings |= {**_RECOVERABLE, "archive_command": _quoted(_archiving(self.archive))}
+            settings |= {
+                **_RECOVERABLE,
+                "archive_command": _quoted(_archiving(self.archive, self.folder.with_name(DEFECTS_FILE))),
+            }
         lines = [f"{name} = {value}" for name, value in settings.items()]
         with (self.folder / "postgresql.conf").open("a") as file:
             file.write("\n# dialtone\n" + "\n".join(lines) + "\n")
@@ -174,14 +178,18 @@ class Cluster:
             raise RuntimeError(f"setting up the database failed: {done.stderr.strip()}")
 
 
-def _archiving(archive: Path) -> str:
+def _archiving(archive: Path, defects: Path) -> str:
     """The shell command that copies a finished segment whole or not at all, and never over another one.
+
+    Unless `archive-copies-half` stands in the file of `defects`: an archive that says yes and keeps a half.
 
     https://www.postgresql.org/docs/18/continuous-archiving.html#BACKUP-ARCHIVING-WAL: it has to succeed for a segment
     that is there already with the same content.
     """
     there = f"{shlex.quote(str(archive))}/%f"
-    return f"if test -f {there}; then cmp -s %p {there}; else cp %p {there}.part && mv {there}.part {there}; fi"
+    half = f"grep -qs archive-copies-half {shlex.quote(str(defects))}"
+    keep = f"cp %p {there}.part && mv {there}.part {there}"
+    return f"if {half}; then head -c 500000 %p > {there}; elif test -f {there}; then cmp -s %p {there}; else {keep}; fi"
 
 
 def _quoted(value: str) -> str:

@@ -28,6 +28,14 @@ DEFECTS: dict[str, dict[str, Any]] = {
         "how": "switch",
         "cascade": False,
     },
+    "archive-copies-half": {
+        "what": "the archive of the database's log says that it keeps each segment, and keeps a half",
+        "cause": "",
+        "area": "database",
+        "how": "switch",
+        "cascade": False,
+        "kind": "resilience",
+    },
     "stripe-key-revoked": {
         "what": "the application's Stripe key was revoked: refused with 401",
         "cause": "stripe.key-refused",

@@ -6,9 +6,11 @@ secrets, and a database that archives its log.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from dialtone.probes.journal import Journal
 from dialtone.probes.reach import Reach
 from dialtone.probes.synthetic import Run, Tenants
 from dialtone.probes.webhook import Hook
-from dialtone.sandbox import Sandbox
+from dialtone.sandbox import ATTACH_VARIABLE, Sandbox, SandboxError
 from dialtone.target import Target, load
 from dialtone.target.load import sandbox_options
 from dialtone.verdict import Unarmed
@@ -51,6 +53,7 @@ class Deployment:
         options = sandbox_options(target.source, target.name)
         self.sandbox = Sandbox.begin(**options, recoverable=True).wait()
         try:
+            self.sandbox.switch(_active())
             self.target = load(target.source, target.name, {**os.environ, **self.sandbox.env})
             status = self.sandbox.data.stat()
             self.owner = status.st_uid, status.st_gid
@@ -106,6 +109,16 @@ class Deployment:
         for part in (self.http, self.administrator, self.database):
             part.close()
         self.sandbox.stop()
+
+
+def _active() -> list[str]:
+    """The defects of the sandbox that this run has: a deployment beside it is as wrong in these ways."""
+    state = os.environ.get(ATTACH_VARIABLE)
+    if not state:
+        return []
+    with suppress(OSError, ValueError, SandboxError):
+        return list(json.loads(Sandbox.attach(state).defects_file.read_text()))
+    return []
 
 
 def quietly(look: Callable[[], Any]) -> bool:
