@@ -73,12 +73,13 @@ def parser() -> argparse.ArgumentParser:
     from dialtone.incidents import commands as incidents
 
     incidents.add_parser(commands)
-    from dialtone.start import doctor, flows, importing, init
+    from dialtone.start import doctor, flows, forecast, importing, init
 
     doctor.add_parser(commands)
     init.add_parser(commands)
     importing.add_parser(commands)
     flows.add_parser(commands)
+    forecast.add_parser(commands)
     from dialtone.watch import gate
 
     gate.add_parser(commands)

@@ -391,6 +391,8 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "experiment": meta.experiment,
         "dependency": meta.dependency,
         "smoke": meta.smoke,
+        "requests": meta.requests,
+        "samples": meta.samples,
         "catches": list(meta.claims(case_of(item))),
         "any_case": case_of(item) is not None and not by_case,
     }

@@ -6,7 +6,9 @@ several times in a row, over connections of its own, before it is looked at, and
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,11 +59,20 @@ class Served:
     ) -> None:
         profile = target.profile
         times = profile.timeouts
+        headers, source = {"user-agent": "dialtone/0.1 (synthetic check)", **target.headers(profile.headers)}, None
+        if profile.client_address:  # what the target counts for this address is not the checks'
+            block = ipaddress.ip_network(profile.client_address.range)
+            address = str(block[secrets.randbelow(block.num_addresses)])
+            if profile.client_address.header:
+                headers[profile.client_address.header] = address
+            else:
+                source = address
         self._client = Client(
             profile.base_url,
             limits=Limits(times.connect, times.read, times.total, times.max_body),
-            headers={"user-agent": "dialtone/0.1 (synthetic check)", **target.headers(profile.headers)},
+            headers=headers,
             verify=shared_context(profile.ca_file),
+            local_address=source,
         )
         self._revision, self._clock, self._sleep = revision, clock, sleep
         self.looks: list[float] = []
