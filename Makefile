@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos drill defects lint types bench node docs ci clean help
+.PHONY: check test chaos drill defects lint types bench node docs ci workflows clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -69,6 +69,9 @@ docs: $(DONE) ## the site, in build/site
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
 	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[docs]'
 	@$(BIN)/python -m sphinx -W --keep-going -q -b dirhtml docs build/site
+
+workflows: $(DONE) ## write the GitHub workflows anew, after a check needs another credential
+	@$(BIN)/dialtone workflows --package "-c constraints.txt '.[{extras}]'"
 
 clean: ## remove what was built
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -214,8 +214,8 @@ class Runner:
         return Step(title, "failure" if code else "success", argv, given)
 
     def started(self, argv: list[str], env: Mapping[str, str]) -> int:
-        """`dialtone` in this process, with this environment and in this folder; pip is only noted."""
-        if argv[:2] == ["python", "-m"] and argv[2] == "pip":
+        """`dialtone` in this process, with this environment and in this folder; what is installed is only noted."""
+        if argv[:2] == ["python", "-m"] and argv[2] in ("pip", "uv"):
             return 0
         assert argv[0] == "dialtone", argv
         before, here = dict(os.environ), Path.cwd()

@@ -118,7 +118,7 @@ def test_nothing_is_written_over(
     assert (tmp_path / "dialtone.toml").read_text() == "mine"
     assert cli.main([*command, "--force"]) == 0
     assert "Shop" in (tmp_path / "dialtone.toml").read_text()
-    assert "PRODUCTION_URL" not in (tmp_path / ".github/workflows/dialtone.yml").read_text()
+    assert "PRODUCTION_URL" not in (tmp_path / ".github/workflows/checks.yml").read_text()
 
 
 def test_what_cannot_be_made(tmp_path: Path, shop: tuple[type[Shop], str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +141,7 @@ def test_a_next_tree_behind_an_address(tmp_path: Path, shop: tuple[type[Shop], s
     text = (tmp_path / "dialtone.toml").read_text()
     assert 'app = ["sh", "-c", "npm run build && exec npm start"]' in text
     assert "[target.production.providers.stripe]" in text
-    workflow = (tmp_path / ".github/workflows/dialtone.yml").read_text()
+    workflow = (tmp_path / ".github/workflows/checks.yml").read_text()
     assert "PRODUCTION_STRIPE_PROBE_KEY: ${{ secrets.PRODUCTION_STRIPE_PROBE_KEY }}" in workflow
 
 
@@ -151,7 +151,9 @@ def test_the_workflow_is_one(url: str | None, packages: set[str]) -> None:
     """It has no right but to read, a time limit, and no expression in a command."""
     told = yaml.safe_load(workflow(Found(packages=packages), url))
     job = told["jobs"]["checks"]
-    assert (told["permissions"], job["permissions"], job["timeout-minutes"]) == ({}, {"contents": "read"}, 10)
+    assert (told["permissions"], job["timeout-minutes"]) == ({}, 10)
+    assert job["permissions"] == {"contents": "read", "actions": "read"}
+    assert job.get("if") == (None if url else "vars.PRODUCTION_URL != ''")
     assert not any("${{" in step.get("run", "") for step in job["steps"])
-    environment = next(step for step in job["steps"] if step.get("name") == "Check").get("env", {})
-    assert len(environment) == (0 if url else 1) + len(packages)
+    environment = next(step for step in job["steps"] if step.get("name") == "Check")["env"]
+    assert len(environment) == 2 + (0 if url else 1) + len(packages)

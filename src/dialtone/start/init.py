@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write a first profile, three checks and a workflow for an application",
         description="Finds the Next.js, FastAPI, Starlette or Django application of a repository, starts it in a"
         " sandbox (or asks the one at --url), and writes dialtone.toml, checks/test_first.py and"
-        " .github/workflows/dialtone.yml from what it answers to a few GETs. Exit codes: 0 written, 1 nothing to go"
+        " .github/workflows/checks.yml from what it answers to a few GETs. Exit codes: 0 written, 1 nothing to go"
         " by or a file is there already.",
     )
     parser.add_argument("--at", type=Path, default=Path(), metavar="FOLDER", help="the repository (default: here)")

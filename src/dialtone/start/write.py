@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dialtone.start import flows
 from dialtone.start.detect import Found
 from dialtone.start.look import UNKNOWN, Seen
 from dialtone.start.sdks import sdks
@@ -41,49 +42,6 @@ def test_unknown_page_is_404(target, http):
     expect(http.get(target.route("unknown_page"))).status(404)
 ''',
 }
-_WORKFLOW = """\
-name: dialtone
-
-# Watches the production of dialtone.toml. GitHub bills by the started minute and starts schedules late: twice an hour
-# is within the free minutes of a private repository, and no minute-by-minute watch.
-on:
-  schedule:
-    - cron: "7,37 * * * *"
-  workflow_dispatch:
-
-permissions: {}
-
-concurrency:
-  group: dialtone
-  cancel-in-progress: false
-
-jobs:
-  checks:
-    runs-on: ubuntu-latest
-    timeout-minutes: 10
-    permissions:
-      contents: read # to check the repository out
-    steps:
-      - uses: actions/checkout@v4
-        with:
-          persist-credentials: false
-      - uses: actions/setup-python@v5
-        with:
-          python-version: "3.12"
-      - name: Install the checks
-        run: python -m pip install -q pytest-dialtone
-      - name: Check
-        # What is not set arrives empty, and leaves its checks unarmed.
-        env:
-          {environment}
-        run: python -m pytest checks -q --target production
-      - uses: actions/upload-artifact@v4
-        if: always()
-        with:
-          name: verdicts
-          path: build/verdicts.json
-          retention-days: 14
-"""
 
 
 def names(seen: Seen) -> list[str]:
@@ -102,7 +60,7 @@ def files(found: Found, seen: Seen, url: str | None) -> dict[Path, str]:
     return {
         Path("dialtone.toml"): profile(found, seen, url),
         Path("checks/test_first.py"): checks(seen),
-        Path(".github/workflows/dialtone.yml"): workflow(found, url),
+        flows.FOLDER / "checks.yml": workflow(found, url),
     }
 
 
@@ -161,13 +119,10 @@ def _providers(found: Found) -> list[str]:
 
 def workflow(found: Found, url: str | None) -> str:
     """The workflow; addresses are variables of the repository, credentials its secrets."""
-    told = [] if url else ["PRODUCTION_URL: ${{ vars.PRODUCTION_URL }}"]
-    told += [f"{sdk.variable}: ${{{{ secrets.{sdk.variable} }}}}" for sdk in sdks(found.packages)]
-    text = _WORKFLOW
-    if not told:
-        comment = "        # What is not set arrives empty, and leaves its checks unarmed.\n"
-        text = text.replace(comment + "        env:\n          {environment}\n", "")
-    return text.replace("{environment}", "\n          ".join(told))
+    address = "" if url else "PRODUCTION_URL"
+    secrets = sorted(sdk.variable for sdk in sdks(found.packages))
+    needed = flows.Needs("production", [address] if address else [], secrets, address)
+    return flows.checks(needed, flows.installing("checks"))
 
 
 def _keys(**entries: Any) -> list[str]:
