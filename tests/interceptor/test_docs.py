@@ -86,3 +86,12 @@ def test_published_outages_are_plans(path: Path) -> None:
     assert re.search(r"-\d{4}-\d\d-\d\d$", path.stem)
     assert plan["source"]
     assert plan["comment"]
+
+
+def test_the_guide_names_every_mechanism() -> None:
+    """In its table of what can fail, each once."""
+    table = (ROOT / "docs/faults.md").read_text().partition("| what fails | faults |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z-]+)`", table))
+    assert set(mechanisms()) - named == set()
+    choices = {"close", "timeout"}  # how a fault of the table ends
+    assert named - set(mechanisms()) == choices
