@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import re
 import smtplib
 import ssl
@@ -48,6 +49,16 @@ SYMPTOMS: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "too long a length": ({"fault": "wrong-length", "off": 10}, httpx.RemoteProtocolError),
     "no gzip": ({"fault": "bad-gzip"}, httpx.DecodingError),
     "redirected for ever": ({"fault": "redirect-loop"}, httpx.TooManyRedirects),
+    "half closed in the body": ({"fault": "half-close", "after": 70}, httpx.RemoteProtocolError),
+    "too many connections": ({"fault": "connection-limit", "most": 0}, httpx.RemoteProtocolError),
+    "slow to accept": ({"fault": "slow-accept", "seconds": 0.8}, httpx.ReadTimeout),
+    "slow to answer": ({"fault": "latency", "seconds": 0.8}, httpx.ReadTimeout),
+    "a page with 200": ({"fault": "html"}, json.JSONDecodeError),
+    "nothing with 200": ({"fault": "status", "status": 200}, json.JSONDecodeError),
+    "corrupted": ({"fault": "corrupt", "one_in": 1}, ValueError),
+    "refused by a quota": ({"fault": "quota", "most": 0}, httpx.HTTPStatusError),
+    "refused by a rate": ({"fault": "rate-limit"}, httpx.HTTPStatusError),
+    "502 after the upstream did it": ({"fault": "in-doubt", "then": "502"}, httpx.HTTPStatusError),
     "too many headers": ({"fault": "header-flood", "count": 2000, "size": 100}, httpx.RemoteProtocolError),
 }
 
@@ -57,11 +68,11 @@ def test_httpx(proxy: Proxy, name: str) -> None:
     """Each mechanism is its own exception, and everything is well again when it is gone."""
     proxy.upstream.say = lambda _: JSON
     fault, error = SYMPTOMS[name]
-    listener = fault["fault"] in ("refuse", "blackhole", "stall")
+    listener = fault["fault"] in ("refuse", "blackhole", "stall", "slow-accept", "connection-limit")
     proxy.put({**fault, "match": {"host": "api.test"}} if listener else fault)
     with httpx.Client(timeout=0.5, follow_redirects=True, trust_env=False) as client:
         with pytest.raises(error):
-            client.get(base(proxy))
+            client.get(base(proxy)).raise_for_status().json()
         proxy.call(lambda: proxy.core.board.end())
         proxy.settle()
         assert client.get(base(proxy)).json() == {}
@@ -79,6 +90,17 @@ def test_httpx_and_certificates(proxy: Proxy, wrong: str) -> None:
         proxy.call(lambda: proxy.core.board.end())
         proxy.upstream.say = lambda _: JSON
         assert client.get("https://api.test/").json() == {}
+
+
+def test_httpx_and_a_name_that_does_not_resolve(proxy: Proxy) -> None:
+    """Through a proxy variable's way the proxy says so: 502 to CONNECT, with a resolver's words."""
+    proxy.put({"fault": "dns-failure", "match": {"host": "api.test"}})
+    address, port = proxy.address("*")
+    with (
+        httpx.Client(proxy=f"http://{address}:{port}", timeout=5) as client,
+        pytest.raises(httpx.ProxyError, match="502"),
+    ):
+        client.get("https://api.test/")
 
 
 # Stripe
