@@ -214,12 +214,26 @@ NODE = {
         "call.ended_by_error": ("error_retell", 1),
         "agents.removed_endpoint": ("NotFoundError", 1),
     },
+    "postgrest": {
+        "any.pool_timeout": ("504 PGRST003", 1),
+        "any.no_database": ("503 PGRST000", 4),
+        "any.schema_cache": ("503 PGRST002", 4),
+        "any.jwt_expired": ("401 PGRST303", 1),
+        "any.gateway": ("556 no code", 1),
+        "any.statement_timeout": ("500 57014", 1),
+        "reads.stale_schema": ("404 PGRST205", 1),
+        "reads.not_one": ("406 PGRST116", 1),
+        "reads.empty": ("200 []", 1),
+        "writes.unique": ("409 23505", 1),
+        "writes.read_only": ("405 25006", 1),
+        "writes.forbidden": ("403 42501", 1),
+    },
 }
 
 
 def test_symptoms_in_node(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
-    """stripe-node and retell-sdk for Node, led by the preload; what creates a call is tried again there."""
-    nodejs.need("stripe", "retell-sdk")
+    """SDKs for Node, led by the preload; what creates a call is tried again there, reads of Supabase three times."""
+    nodejs.need("stripe", "retell-sdk", "@supabase/supabase-js")
     made = {}
     for provider in NODE:
         answers = Answers.of(provider)
@@ -227,7 +241,7 @@ def test_symptoms_in_node(proxy: Proxy, controller: Controller, tmp_path: Path) 
             own: dict[str, Any] = {"path": f"*/{name}"}
             if provider == "stripe" and not name.startswith("reads."):
                 own = {"header": {"Idempotency-Key": name}}
-            elif name.startswith(("calls.", "any.")):
+            elif provider == "retell" and name.startswith(("calls.", "any.")):
                 own = {"body": {"metadata.row": name}}
             fault = {
                 "fault": "answer",
