@@ -9,6 +9,7 @@ from tests.interceptor.conftest import Proxy, ask
 from dialtone.drill import Answer, Duty, Entry, Ledger, Promise, reconcile
 from dialtone.drill.declared import Fault, fault
 from dialtone.drill.story import Story
+from dialtone.drill.sweep import PAIRS, Call, Sweep, calls
 from dialtone.interceptor.client import Controller
 from dialtone.judging import Record
 from dialtone.verdict import Bad, Undecided, Verdict
@@ -269,3 +270,54 @@ def test_declared_faults() -> None:
         fault("refuse")
     with pytest.raises(LookupError, match="google has no answer"):
         fault("google.token.nonsense")
+
+
+def _line(host: str, method: str, path: str, kind: str = "exchange") -> dict[str, str]:
+    return {"kind": kind, "host": host, "method": method, "path": path}
+
+
+def test_calls_are_read_from_the_journal() -> None:
+    """Names of things are globs, the same call twice is two, other hosts and other lines are left out."""
+    lines = [
+        _line("pay", "POST", "/v1/invoices"),
+        _line("pay", "POST", "/v1/invoices/in_1NxYz2Lk/finalize"),
+        _line("pay", "POST", "/v1/invoices/in_9Ab8Cd7Ef/finalize?expand="),
+        _line("cal", "POST", "/calendar/v3/calendars/primary/events"),
+        _line("pay", "POST", "/v1/invoices", "fault begins"),
+    ]
+    assert calls(lines, "pay") == [
+        Call("pay", "POST", "/v1/invoices"),
+        Call("pay", "POST", "/v1/invoices/*/finalize"),
+        Call("pay", "POST", "/v1/invoices/*/finalize", 2),
+    ]
+    assert [str(call) for call in calls(lines)][-1] == "POST /calendar/v3/calendars/*/events"
+
+
+def test_each_class_meets_each_call(story: Story, record: Record, controller: Controller, customer: Customer) -> None:
+    """A path of one call: as many cells as classes; the one that the customer notices fails, by name."""
+    sweep = Sweep(story, controller, classes=["status", "latency"])
+    found = sweep.observe(customer.served, "api.test")
+    assert found == [Call("api.test", "GET", "/")]
+    assert sweep.inject(found, customer.served, "served") == 2
+    assert verdict(story, record) == "fail: fallback: served: GET /, status"
+    assert {cell["fault"] for cell in record.notes["experiment"]["cells"]} == {"status", "latency"}
+
+
+def test_a_call_that_was_not_made_is_no_cell(story: Story, record: Record, controller: Controller) -> None:
+    """The path went another way: nothing is proved, and nothing is red."""
+    sweep = Sweep(story, controller, classes=["status"])
+    assert sweep.inject([Call("api.test", "GET", "/never")], lambda: True, "served") == 0
+    assert verdict(story, record) == "inconclusive: no fault was put"
+
+
+def test_pairs_are_drawn_by_the_seed(
+    story: Story, record: Record, controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many, of two calls, on demand."""
+    monkeypatch.setenv(PAIRS, "3:7")
+    sweep = Sweep(story, controller, classes=["status"])
+    found = [Call("api.test", "GET", f"/{i}") for i in range(4)]
+    sweep.inject(found, lambda: True, "served")
+    told = [step["what"] for step in record.notes["story"] if step["step"] == "fallback"]
+    assert len(told) == 4 + 3
+    assert sum(" and " in what for what in told) == 3

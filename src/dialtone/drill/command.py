@@ -15,6 +15,7 @@ from typing import Any
 from dialtone.drill import child
 from dialtone.drill.choice import Known, known, named, smoke
 from dialtone.drill.record import FIGURES, trend
+from dialtone.drill.sweep import PAIRS
 from dialtone.sandbox.campaign import CampaignError
 
 JOBS = max(1, min(4, os.cpu_count() or 1))
@@ -40,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="these experiments or dependencies")
     parser.add_argument("--target", default="sandbox", metavar="NAME", help="where (default: sandbox)")
     parser.add_argument("--jobs", type=int, default=JOBS, help=f"experiments at a time (default: {JOBS})")
+    parser.add_argument("--pairs", metavar="N[:SEED]", help="in single-fault mode also so many pairs of faults at once")
     parser.add_argument("--list", action="store_true", help="list them, and run nothing")
     parser.add_argument("--json", action="store_true", help="print drill.json when it is over")
     parser.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
@@ -94,7 +96,7 @@ def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> i
     log = args.build / "drill" / "pytest.log"
     command = child.arguments([e.nodeid for e in chosen], args.target, args.build, args.jobs)
     try:
-        code = child.run(command, log, tell, check=guard)
+        code = child.run(command, log, tell, check=guard, env={PAIRS: args.pairs} if args.pairs else None)
     except child.Stopped as stopped:
         say(f"stopped: {stopped}")
         code = 1

@@ -87,8 +87,11 @@ class Story:
         return made.start()
 
     @contextlib.contextmanager
-    def fault(self, *faults: Fault | Active, says: str | None = None) -> Iterator[Active]:
-        """A fault, or several at once, for as long as the block runs. They end with it, or with this process."""
+    def fault(self, *faults: Fault | Active, says: str | None = None, may_miss: bool = False) -> Iterator[Active]:
+        """A fault, or several at once, for as long as the block runs. They end with it, or with this process.
+
+        One that meets nothing makes the story inconclusive, unless it is one of many that `may_miss`.
+        """
         controller = self._controller
         before = controller.state()["arrived"]
         self.fault_began, self.fault_ended = self.fault_began or self._wall(), None
@@ -106,15 +109,17 @@ class Story:
             yield active[0][0]
         finally:
             del self._active[already:]
-            self._end(controller, active)
+            self._end(controller, active, may_miss=may_miss)
 
-    def _end(self, controller: Controller, active: list[tuple[Active, str, str]]) -> None:
+    def _end(self, controller: Controller, active: list[tuple[Active, str, str]], *, may_miss: bool) -> None:
         shown = [put.shown() for put, _, _ in active]
         controller.end([put.id for put, _, _ in active])
         self.fault_ended = self._wall()
         for told, (_, kind, host) in zip(shown, active, strict=True):
             met, how = _met(told, self._called.get(host, 0))
-            self._step("fault ends", f"{kind} at {host}: {how}", holds=met, host=host, fault=kind)
+            self._step("fault ends", f"{kind} at {host}: {how}", holds=met or may_miss, host=host, fault=kind)
+            if may_miss and not met:
+                continue
             self.cells.append({"host": host, "fault": kind, "matched": told["matched"], "acted": told["acted"]})
             if "ended" in told and told["ended"] != "ended by its controller":
                 self._unproved.append(f"{kind} at {host} ended early: {told['ended']}")
