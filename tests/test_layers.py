@@ -21,6 +21,7 @@ LAYERS: list[list[str]] = [
     ["watch", "github"],
     ["session"],
     ["runbook"],
+    ["shards"],
     ["keeping"],
     ["catalog", "tenant", "environment", "outcome", "report", "side_channels", "drill"],
     ["sandbox", "incidents"],

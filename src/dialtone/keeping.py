@@ -26,6 +26,8 @@ MEASURED = "dialtone-measured"
 ROUND, PLACE, PLANNED, EVERY, DEPLOYMENT = (
     f"DIALTONE_{name}" for name in ("ROUND", "PLACE", "PLANNED", "EVERY", "DEPLOYMENT")
 )
+LEFT = pytest.StashKey[list[pytest.Item]]()
+"""The checks of other shards: quotas and the budget of false pages are held against all."""
 _COMMITS = (DEPLOYMENT, "GITHUB_SHA", "VERCEL_GIT_COMMIT_SHA")
 
 

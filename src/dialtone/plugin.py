@@ -65,6 +65,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default="breach",
         help="the mildest verdict that makes the exit code 1 (default: breach)",
     )
+    group.addoption(
+        "--shard",
+        metavar="N/OF",
+        help="only this part of the checks, by their ids, as in 2/5 (default: DIALTONE_SHARD)",
+    )
     again = "run the checks again and again, as in 60s, until Ctrl-C or --for"
     group.addoption("--every", metavar="DURATION", help=again)
     group.addoption("--for", dest="rounds_for", metavar="DURATION", help="with --every: for how long, as in 25m")
@@ -123,6 +128,10 @@ class Hooks:
         """With `--gate`, the checks of the gate only."""
         if config.getoption("gate", False):
             self.session.gated(items)
+        if any((config.getoption("shard", None), os.environ.get("DIALTONE_SHARD"), os.environ.get("DIALTONE_SHARDS"))):
+            from dialtone import shards
+
+            shards.keep(config, items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

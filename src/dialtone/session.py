@@ -20,7 +20,7 @@ from dialtone.drill import record as drills
 from dialtone.environment import Environment
 from dialtone.evidence import CONFIDENCE, alpha_of
 from dialtone.judging import Meta, Record, current
-from dialtone.keeping import MEASURED, Keeping, every
+from dialtone.keeping import LEFT, MEASURED, Keeping, every
 from dialtone.scan import holds_checks
 from dialtone.verdict import Misdeclared, Unarmed, Verdict
 
@@ -120,7 +120,7 @@ class Session:
         budget = target.profile.budget
         needs = [
             Need(item.nodeid, meta.severity, meta.requests, meta.samples)
-            for item in self.checks
+            for item in [*self.checks, *self.config.stash.get(LEFT, [])]
             if (meta := meta_of(item)) and self._takes_part(item, meta)
         ]
         spent = int(os.environ.get("DIALTONE_SPENT") or 0)  # by a gate, until the right revision was served
@@ -162,7 +162,7 @@ class Session:
         if schedule is None:
             return
         lists = {f"traffic.{n}": f"providers.{t.provider}" for n, t in target.profile.traffic.items()}
-        for item in self.checks:
+        for item in [*self.checks, *self.config.stash.get(LEFT, [])]:
             meta = meta_of(item)
             if meta and self._takes_part(item, meta):
                 reads = reads_of(item, meta, lists)
@@ -184,8 +184,8 @@ class Session:
     def alpha(self) -> float:
         """The share of false alarms that one look of one check may have: in rounds, by the budget of false pages."""
         profile = self.environment.target.profile
-        interval = every(profile)
-        return alpha_of(profile.history.false_pages, len(self.checks), interval) if interval else 1 - CONFIDENCE
+        interval, checks = every(profile), len(self.checks) + len(self.config.stash.get(LEFT, []))
+        return alpha_of(profile.history.false_pages, checks, interval) if interval else 1 - CONFIDENCE
 
     def _refuse(self, *lines: str) -> NoReturn:
         """End the run with exit code 4; a worker tells the controller first, which would else only see it die."""

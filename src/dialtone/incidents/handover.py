@@ -131,6 +131,9 @@ class Handover:
         Of a part of the checks, `around` is what was seen last of the others, with its time, and `suite` how many there
         are: what is red together has one cause, and evidence is held against the looks of all.
         """
+        shard = self._environ.get(SHARD, "")
+        if not suite and shard:  # as if all parts were as large as this one
+            suite = max(1, sum(bool(c["armed"]) for c in checks)) * int(shard.partition("/")[2])
         desk = self.desk(store, [*checks, *(entry for entry, _ in around)], run.every, diagnosis, suite)
         if (rule := self._target.profile.quorum) is not None:
             store.engine.alone()
@@ -152,7 +155,6 @@ class Handover:
             signs = list(found.signs)
             self._words += [*found.alone, *found.words]
         signs += [sign_of(entry, then) for entry, then in around]
-        shard = self._environ.get(SHARD, "")
         steps = desk.absorb(" ".join(f"{run.token} {run.place} {shard}".split()), run.target, signs, at, within=True)
         if deaf := self.router.silent(run.target, self.senders):
             lack = "; ".join(f"{name}: {what}" for name, what in self.lacking.items())
