@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
 
+from dialtone.interceptor.faults.late import SCHEDULES
 from dialtone.interceptor.mechanism import mechanisms
 from dialtone.interceptor.plan import parse
 
@@ -564,6 +566,7 @@ def test_a_stale_event_is_refused_by_the_receiver(proxy: Proxy) -> None:
         stripe.Webhook.construct_event(payload, sent, secret, tolerance=1)  # type: ignore[no-untyped-call]
 
 
+REFUSAL = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 EVENT = b"POST /hook HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n%d;\r\n0\r\n\r\n"
 
 
@@ -604,6 +607,24 @@ def test_delivered_late_and_retried_by_a_schedule(proxy: Proxy) -> None:
         assert wanted - 0.005 <= at - begin <= wanted + SLACK
     time.sleep(0.05)
     assert len(times) == 3
+
+
+@pytest.mark.parametrize("schedule", ["once", "retell", "telnyx", "stripe"])
+def test_the_schedules_of_providers(proxy: Proxy, schedule: str) -> None:
+    """All attempts of each schedule, 0.6 s of it in all, at their moments; then the provider gives up."""
+    times: list[float] = []
+    proxy.upstream.say = lambda _: times.append(time.perf_counter()) or REFUSAL  # type: ignore[func-returns-value]
+    waits = SCHEDULES[schedule]
+    compress = max(1.0, sum(waits) / 0.6)
+    proxy.put({"fault": "late", "schedule": schedule, "compress": compress})
+    with proxy.connect() as sock:
+        begin = time.perf_counter()
+        assert ask(sock, EVENT % 10).startswith(b"HTTP/1.1 200 ")
+        deliveries(proxy, len(waits))
+    for at, due in zip(times, itertools.accumulate(waits), strict=True):
+        assert due / compress - 0.005 <= at - begin <= due / compress + SLACK
+    time.sleep(0.05)
+    assert len(times) == len(waits)
 
 
 @pytest.mark.parametrize("burst", [True, False])

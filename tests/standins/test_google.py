@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from google.auth.exceptions import RefreshError
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.oauth2.credentials import Credentials
 
 EVENT = {
     "summary": "Ada",
@@ -252,3 +255,30 @@ def test_nobody_overwrites_a_change_that_was_not_seen(calendar):
     whole = calendar("PUT", url, body=bare, headers={"if-match": present}).json()
     assert "summary" not in whole
     assert calendar("DELETE", url, headers={"if-match": whole["etag"]}).status == 204
+
+
+def test_the_real_sdk_is_content(standins):
+    """google-auth refreshes a grant, keeps a rotated token, and its session writes, syncs and is refused."""
+    secrets, url = standins.secrets, standins.url("google")
+    client = {"client_id": secrets["google_client_id"], "client_secret": secrets["google_client_secret"]}
+    told = {**client, "token_uri": standins.url("google_oauth") + "/token"}
+    rotating = Credentials(None, refresh_token=secrets["google_rotating_token"] + "-sdk", **told)
+    before = rotating.refresh_token
+    rotating.refresh(Request())
+    assert rotating.refresh_token != before
+    with pytest.raises(RefreshError, match="invalid_grant"):
+        Credentials(None, refresh_token=before, **told).refresh(Request())
+    with AuthorizedSession(Credentials(None, refresh_token=secrets["google_refresh_token"], **told)) as session:
+        made = session.post(url + EVENTS, json={**EVENT, "id": "sdk0123456789"})
+        assert made.json()["status"] == "confirmed"
+        assert session.post(url + EVENTS, json={**EVENT, "id": "sdk0123456789"}).status_code == 409
+        token = session.get(url + EVENTS).json()["nextSyncToken"]
+        event = f"{url}{EVENTS}/sdk0123456789"
+        session.patch(event, json={"summary": "Grace"}).raise_for_status()
+        stale = session.patch(event, json={"summary": "x"}, headers={"If-Match": made.json()["etag"]})
+        assert stale.status_code == 412
+        changed = session.get(url + EVENTS, params={"syncToken": token}).json()["items"]
+        assert [one["summary"] for one in changed] == ["Grace"]
+        assert session.get(url + EVENTS, params={"syncToken": "old"}).status_code == 410
+        assert session.delete(event).status_code == 204
+        assert session.delete(event).status_code == 410
