@@ -417,3 +417,16 @@ def test_ipv6_loopback_is_loopback() -> None:
     """And a name that is not an address is not trusted to be."""
     assert build({"listen": "[::1]:0"}).exposed() == []
     assert build({"listen": "example.com:80"}).exposed() == ["example.com"]
+
+
+def test_what_was_swallowed_is_counted(proxy: Proxy, controller: Controller) -> None:
+    """A SYN that the kernel dropped is a match: none without a client, one for each that tried, and in the journal."""
+    with controller.put("blackhole", match={"host": "api.test"}) as fault:
+        proxy.settle()
+        assert fault.matched() == 0
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                proxy.connect(timeout=0.05)
+        assert (fault.matched(), fault.acted()) == (3, 3)
+    (line,) = proxy.lines("fault ends")
+    assert line["matched"] == 3

@@ -134,6 +134,8 @@ class Control:
             return JSONResponse({"ended": [f.shown(board.clock()) for f in ended]})
         await self._workers.sync()
         board.expire()
+        for fault in board.faults.values():
+            self._interceptor.count(fault)
         now = board.clock()
         told = {
             "active": [f.shown(now) for f in board.faults.values()],

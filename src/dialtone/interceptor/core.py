@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Core:
         """Open connections by host."""
         self.arrived: dict[str, int] = {}
         """Requests by host: what a canary call asks."""
+        self.counting: Callable[[Fault], None] = lambda _: None
+        """Counts what a fault met below connections, once more before it is told."""
         self.head_timeout = HEAD_TIMEOUT
         self.patience = PATIENCE
         self.now = self.clock()
@@ -114,6 +116,7 @@ class Core:
     def _told(self, fault: Fault, what: str) -> None:
         more: dict[str, Any] = {"fault": fault.id, "did": fault.spec.mechanism.name}
         if what == "ends":
+            self.counting(fault)
             more |= {"why": fault.why, **fault.counts()}
         if self.board.process:
             return  # the owner's line is enough

@@ -7,11 +7,13 @@ import contextlib
 import errno
 import ipaddress
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
 BACKLOG = 1024
 _FILLERS = 8
+_SO_MEMINFO = 55
 
 
 class Listener:
@@ -28,6 +30,7 @@ class Listener:
         self._factory = factory
         self._server: asyncio.Server | None = None
         self._black: list[socket.socket] = []
+        self._before = 0
         self._lock = asyncio.Lock()
         self.mode = ""
 
@@ -98,11 +101,29 @@ class Listener:
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 filler.connect((self.address, self.port))
+            try:
+                filler.getpeername()
+            except OSError:  # the first that has to wait: the queue is full, and this one must not be counted
+                filler.close()
+                break
             self._black.append(filler)
+        self._before = _drops(sock)
+
+    def swallowed(self) -> int:
+        """SYNs that were dropped here since it swallows; a client that waits repeats its own after 1, 3, 7 … s."""
+        return _drops(self._black[0]) - self._before if self._black else 0
 
     def shown(self) -> str:
         """`address:port`."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def _drops(sock: socket.socket) -> int:
+    """What the kernel has dropped at a socket: the last number of SO_MEMINFO, sk_drops (linux/sock_diag.h)."""
+    try:
+        return int(struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))[8])
+    except (OSError, struct.error):
+        return 0
 
 
 def unpaced(sock: Any, address: str) -> None:

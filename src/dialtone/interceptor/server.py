@@ -60,6 +60,7 @@ class Interceptor:
         self.core = Core(self.settings, self._authority)
         board, shared = self.core.board, None if self.settings.processes == 1 else not self.process
         board.changed, board.process, board.processes = self._changed, self.process, self.settings.processes
+        self.core.counting = self.count
         for number, (address, port) in enumerate(self.settings.listen):
             factory = functools.partial(Inbound, self.core)
             self.listeners[f"*{number or ''}"] = Listener(address, port, factory, shared)
@@ -136,6 +137,12 @@ class Interceptor:
         fresh = self.settings.folder / f"{UNRESOLVED}.new"
         fresh.write_text("".join(f"{name}\n" for name in names))
         fresh.replace(self.settings.folder / UNRESOLVED)
+
+    def count(self, fault: Fault) -> None:
+        """Add what a listener swallowed to what its fault matched: of those nobody else knows."""
+        listener = self.listeners.get((fault.spec.match.host or "").lower())
+        if listener is not None and listener.mode == "blackhole" == fault.spec.mechanism.listener():
+            fault.elsewhere[0] = (swallowed := listener.swallowed(), swallowed)
 
     async def turned(self) -> None:
         """Wait until the listeners are as the faults want them."""
