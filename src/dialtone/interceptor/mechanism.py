@@ -196,6 +196,7 @@ class Mechanism:
 
 
 _MECHANISMS: dict[str, type[Mechanism]] = {}
+_all_imported = False
 M = TypeVar("M", bound=type[Mechanism])
 
 
@@ -216,7 +217,9 @@ def mechanism(name: str) -> Callable[[M], M]:
 
 def mechanisms() -> dict[str, type[Mechanism]]:
     """All of them by name; the modules in `faults/`, and those of other packages, are imported on first use."""
-    if not _MECHANISMS:
+    global _all_imported
+    if not _all_imported:  # one of them may have been imported by itself before
+        _all_imported = True
         from dialtone.interceptor import faults
 
         for module in pkgutil.iter_modules(faults.__path__):
