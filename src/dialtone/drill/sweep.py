@@ -60,7 +60,7 @@ def calls(lines: Sequence[Mapping[str, Any]], host: str | None = None) -> list[C
     for line in lines:
         if line.get("kind") != "exchange" or not line.get("path") or host not in (None, line["host"]):
             continue
-        path = "/".join(_NAME.sub("*", part) for part in line["path"].partition("?")[0].split("/"))
+        path = "/".join("*" if _NAME.fullmatch(part) else part for part in line["path"].partition("?")[0].split("/"))
         key = (line["host"], line["method"], path)
         seen[key] = seen.get(key, 0) + 1
         found.append(Call(*key, seen[key]))
