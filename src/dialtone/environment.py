@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,8 @@ class Environment:
     def open(self) -> Target:
         """The target, after its sandbox (if it is one) is up. Raises UsageError, in words, for a wrong profile."""
         if self._target is None:
+            if self._is_worker and self._experiments:
+                self._end_with_the_controller()
             with self._in_words():
                 from dialtone.target import load
 
@@ -115,6 +118,13 @@ class Environment:
                 self.baseline = self._compared(self._config.getoption("baseline", None))
                 self._target = load(self._path, self._name)
         return self._target
+
+    @staticmethod
+    def _end_with_the_controller() -> None:
+        """A worker whose controller was killed would finish its experiment, and renew its faults meanwhile."""
+        from dialtone.sandbox.isolation import die_with
+
+        die_with(os.getppid(), signal.SIGTERM)
 
     def _compared(self, name: str | None) -> Target | None:
         from dialtone.target import ProfileError, load

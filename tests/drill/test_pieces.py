@@ -121,7 +121,7 @@ def test_books_are_read_each_in_its_way() -> None:
     books = _books(
         rows=[{"key": "1", "id": "a", "at": 5.0}],
         known=[{"key": "a", "known": "1"}],
-        charges={"data": [{"lines": [{"id": "x", "meta": {"order": "a"}}]}, {"lines": [{"id": "y", "meta": {}}]}]},
+        charges={"data": [{"lines": [{"id": "x", "meta": {"order": "a"}}]}, {"lines": []}]},
         sms=[
             {"seq": 1, "accepted": True, "body": {"text": "order 1"}},
             {"seq": 2, "accepted": False, "body": {"text": "order 1"}},
@@ -144,6 +144,23 @@ def test_what_will_be_done_is_pending_as_long_as_it_is_due() -> None:
     assert books.due([TENANT]) == [Retry("charge", "1", 1000.0)]
     assert books.balance([Promise("order", "1")], TENANT, now=900).counts["charge"]["pending"] == 1
     assert books.balance([Promise("order", "1")], TENANT, now=2000).counts["charge"]["lost"] == 1
+
+
+def test_the_targets_clock_may_be_off_by_a_minute() -> None:
+    """What it says is due a minute ago, or in a minute, is due: only promises and messages are timed, by our clock."""
+    for due in (840.0, 960.0):
+        books = _books(
+            rows=[{"key": "1", "id": "a", "at": 960.0}],
+            sms=[{"seq": 1, "accepted": True, "body": {"text": "1"}}],
+            retries=[{"duty": "charge", "key": "1", "due": due}],
+        )
+        assert books.balance([Promise("order", "1", 900.0)], TENANT, now=900).counts["charge"]["pending"] == 1
+
+
+def test_an_entry_without_a_key_makes_the_ledger_unknown() -> None:
+    """It could be the charge that is missed, or one too many."""
+    books = _books(charges={"data": [{"lines": [{"id": "x", "meta": {}}]}]})
+    assert books.balance([], TENANT).unknown == ["charge: 1 without meta.order"]
 
 
 def test_a_book_that_cannot_be_read_makes_the_ledger_unknown() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dialtone.drill.ledger import Duty, Entry, Ledger, Promise, Retry, reconcile
@@ -31,20 +33,24 @@ class Books:
         self._books, self._rows, self._listed, self._accepted = books, rows, listed, accepted
         self._retries = retries
         self.duties = [Duty(name, book.of, name) for name, book in books.items()]
+        self.keyless: Counter[str] = Counter()
 
     def read(self, tenants: Sequence[Tenant]) -> dict[str, list[Entry]]:
-        """All entries of these tenants, by book."""
+        """All entries of these tenants, by book. What has no key could be anybody's: `keyless` counts it."""
         found = {}
+        self.keyless.clear()
         for name, book in self._books.items():
             try:
-                found[name] = self._entries(book, tenants)
+                found[name] = self._entries(name, book, tenants)
             except Unknown:
                 continue
         return found
 
     def balance(self, promises: Iterable[Promise], *tenants: Tenant, now: float = 0.0, closed: bool = True) -> Ledger:
         """Hold promises against the books of these tenants, as they stand now."""
-        return reconcile(promises, self.read(tenants), self.duties, retries=self.due(tenants), now=now, closed=closed)
+        ledger = reconcile(promises, self.read(tenants), self.duties, retries=self.due(tenants), now=now, closed=closed)
+        unknown = [f"{name}: {n} without {self._books[name].key}" for name, n in self.keyless.items() if n]
+        return replace(ledger, unknown=[*ledger.unknown, *unknown]) if unknown else ledger
 
     def due(self, tenants: Sequence[Tenant]) -> list[Retry]:
         """What the application is still going to do: SQL with the columns `duty`, `key`, `due`."""
@@ -53,7 +59,7 @@ class Books:
         rows = self._rows(self._retries, {"tenants": _ids(tenants)})
         return [Retry(str(row["duty"]), str(row["key"]), float(row["due"])) for row in rows]
 
-    def _entries(self, book: Book, tenants: Sequence[Tenant]) -> list[Entry]:
+    def _entries(self, name: str, book: Book, tenants: Sequence[Tenant]) -> list[Entry]:
         ids = {"tenants": _ids(tenants)}
         known = {}
         if book.translate:
@@ -61,7 +67,9 @@ class Books:
         entries = []
         for number, one in enumerate(self._raw(book, tenants, ids)):
             key = _part(book, _at(one, book.key))
-            if key is not None:
+            if key is None:
+                self.keyless[name] += book.part is None
+            else:
                 at = _at(one, book.at or "at")
                 told = float(at) if isinstance(at, int | float) else 0.0
                 entries.append(Entry(known.get(key, key), str(_at(one, book.id) or number), told))

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _chosen(args: argparse.Namespace, defects: Mapping[str, Defect], experiments
     if wrong:
         raise LookupError(f"no such resilience defect: {', '.join(wrong)}; there are {', '.join(sorted(defects))}")
     chosen = [name for name in defects if not args.defect or name in args.defect]
-    if args.only:
+    if args.only or args.scope == "smoke":
         claimed = {name for e in experiments for name in e.catches}
         chosen = [name for name in chosen if name in claimed]
     if args.sample is not None:
@@ -102,17 +103,23 @@ class Matrix:
         source = source_hash(Path.cwd(), [*SOURCES, "chaos"], salt=how)
         self._kept = Kept(args.build / "drill-defects-cache.json", source, fresh=args.fresh)
         self._claims = [e.claims() for e in experiments]
+        self._chosen: Sequence[str] = ()
 
     def against(self, name: str) -> list[Known]:
-        """The experiments of the round of a defect; of the healthy one all."""
-        if name == HEALTHY or self._args.complete:
+        """The experiments of the round of a defect; of the healthy one all that any round has."""
+        if self._args.complete:
             return list(self._experiments)
+        if name.startswith(HEALTHY):
+            wanted = {e.id for other in self._chosen for e in self.against(other)}
+            return [e for e in self._experiments if e.id in wanted]
         return for_defect(name, self._experiments, self._args.seed)
 
     def run(self, chosen: Sequence[str]) -> dict[str, Round]:
         """All rounds, those that are kept first; a healthy one that is not clean ends it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        names = [HEALTHY, *chosen]
+        self._chosen = chosen
+        without = HEALTHY + "-" + sha256(" ".join(e.id for e in self.against(HEALTHY)).encode()).hexdigest()[:8]
+        names = [without, *chosen]
         rounds = {name: kept for name in names if (kept := self._kept.get(name)) is not None}
         due = [name for name in names if name not in rounds]
         if rounds:
@@ -122,10 +129,11 @@ class Matrix:
             for name, shown in self._rounds(due, sandboxes):
                 rounds[name] = shown
                 wrong = self._wrong(name, shown)
-                self._say(f"{len(rounds):>3}/{len(names)} {name}: {self._told(shown, wrong)} ({shown.seconds:.0f} s)")
+                told = "without a defect" if name == without else name
+                self._say(f"{len(rounds):>3}/{len(names)} {told}: {self._told(shown, wrong)} ({shown.seconds:.0f} s)")
                 if not wrong:
                     self._kept.put(name, shown)
-                elif name == HEALTHY:
+                elif name == without:
                     raise CampaignError(f"without a defect: {'; '.join(wrong)}")
         finally:
             for sandbox in sandboxes:
@@ -134,7 +142,8 @@ class Matrix:
 
     def _rounds(self, due: Sequence[str], sandboxes: Sequence[Sandbox]) -> Any:
         """The healthy round alone, then the others, as they end."""
-        first, rest = [n for n in due if n == HEALTHY], [n for n in due if n != HEALTHY]
+        first = [n for n in due if n.startswith(HEALTHY)]
+        rest = [n for n in due if n not in first]
         yield from self._at_once(first, sandboxes[:1])
         yield from self._at_once(rest, sandboxes)
 
@@ -169,7 +178,7 @@ class Matrix:
     def _wrong(self, name: str, shown: Round) -> list[str]:
         if shown.failure:
             return [shown.failure]
-        if name == HEALTHY:
+        if name.startswith(HEALTHY):
             bad = [f"{i} fails" for i in shown.red] + [f"{i} broke" for i in shown.broken]
             return bad + [f"{i} is inconclusive" for i in shown.undecided]
         return _of(self._defects[name], self._claims, self.against(name), shown)
