@@ -57,6 +57,8 @@ RESILIENCE = {
     # limits
     "ratelimit-fails-closed": "While Redis is away every request counts as one too many.",
     "ratelimit-fails-open": "While Redis is away nothing is limited.",
+    # changes
+    "rotation-without-overlap": "Events that are signed with the secret from before a rotation are refused at once.",
     # alerts
     "alert-missing-stripe": "Nobody is told of a fee that could not be charged.",
     "alert-missing-google": "Nobody is told that the calendar cannot be written.",

@@ -70,6 +70,11 @@ class Settings:
     smtp_url: str = ""
     alert_email: str = ""
     cron_secret: str = ""
+    # While a secret is rotated: what it was before is still accepted from others, and never used to sign or to call.
+    jwt_secret_previous: str = ""
+    stripe_webhook_secret_previous: str = ""
+    retell_api_key_previous: str = ""
+    telnyx_public_key_previous: str = ""
     next_public_app_url: str = ""
     stripe_api_base: str = "https://api.stripe.com"
     retell_api_base: str = "https://api.retellai.com"

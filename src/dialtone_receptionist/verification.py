@@ -17,8 +17,10 @@ from dialtone_receptionist.settings import Settings
 def stripe_is_genuine(body: bytes, headers: Mapping[str, str], settings: Settings) -> bool:
     """Verify a Stripe webhook by the endpoint's secret."""
     tolerance = None if on("stripe-stale-accepted") else 300
-    return sdk.stripe_accepts(
-        body, headers.get("stripe-signature", ""), settings.stripe_webhook_secret, tolerance=tolerance
+    header = headers.get("stripe-signature", "")
+    return any(
+        sdk.stripe_accepts(body, header, secret, tolerance=tolerance)
+        for secret in _valid(settings.stripe_webhook_secret, settings.stripe_webhook_secret_previous)
     )
 
 
@@ -32,7 +34,8 @@ def retell_is_genuine(body: bytes, headers: Mapping[str, str], settings: Setting
         return hmac.compare_digest(digest.encode(), header.encode())
     if on("retell-reserialised-accepted"):
         body = _compact(body) or body
-    return sdk.retell_accepts(body, header, settings.retell_api_key)
+    keys = _valid(settings.retell_api_key, settings.retell_api_key_previous)
+    return any(sdk.retell_accepts(body, header, key) for key in keys)
 
 
 def telnyx_is_genuine(body: bytes, headers: Mapping[str, str], settings: Settings) -> bool:
@@ -46,7 +49,13 @@ def telnyx_is_genuine(body: bytes, headers: Mapping[str, str], settings: Setting
         timestamp = headers.get("telnyx-timestamp", "")
         is_recent = timestamp.isdecimal() and abs(time.time() - int(timestamp)) <= 300
         return is_recent and bool(headers.get("telnyx-signature-ed25519"))
-    return sdk.telnyx_accepts(body, headers, settings.telnyx_public_key)
+    keys = _valid(settings.telnyx_public_key, settings.telnyx_public_key_previous)
+    return any(sdk.telnyx_accepts(body, headers, key) for key in keys)
+
+
+def _valid(current: str, previous: str) -> list[str]:
+    """The secrets that count: while one is rotated also the one before, for events that were signed with it."""
+    return [current, *([previous] if previous and not on("rotation-without-overlap") else [])]
 
 
 def telnyx_body_is_odd(body: bytes) -> bool:

@@ -146,7 +146,7 @@ def test_configurations_that_are_refused(told, word):
 def test_defects_are_described():
     """Every defect says what it is, where, and how it is applied."""
     for name, about in DEFECTS.items():
-        assert set(about) - {"cause"} == {"what", "area", "how", "cascade"}, name
+        assert set(about) - {"cause", "kind"} == {"what", "area", "how", "cascade"}, name
         assert about["how"] == "switch"
 
 

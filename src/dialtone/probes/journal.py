@@ -64,6 +64,14 @@ class Journal:
         """Switch one fault off."""
         self._call("DELETE", f"/faults/{fault_id}")
 
+    def rotate(self, old: str, new: str) -> str:
+        """Have the providers take a second key of the application from now on; the rotation's id."""
+        return str(self._call("POST", "/rotations", json={"old": old, "new": new})["id"])
+
+    def retire(self, rotation: str) -> None:
+        """Have the providers refuse the old key of a rotation from now on."""
+        self._call("DELETE", f"/rotations/{rotation}")
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()

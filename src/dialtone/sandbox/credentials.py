@@ -42,6 +42,14 @@ def _supabase_key(role: str, secret: str) -> str:
     return f"{signed}.{part(hmac.digest(secret.encode(), signed.encode(), 'sha256'))}"
 
 
+def telnyx_public_key(signing_key: str) -> str:
+    """Base64 of the 32 bytes of the public key that belongs to a signing key, which is base64 of its seed."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    seed = base64.b64decode(signing_key)
+    return base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """All secrets of one start.
@@ -62,10 +70,7 @@ class Credentials:
 
     def telnyx_public_key(self) -> str:
         """Base64 of the 32 bytes that belong to TELNYX_SIGNING_KEY."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        seed = base64.b64decode(self.shared["TELNYX_SIGNING_KEY"])
-        return base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()).decode()
+        return telnyx_public_key(self.shared["TELNYX_SIGNING_KEY"])
 
     def values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""

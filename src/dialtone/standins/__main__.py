@@ -19,6 +19,7 @@ from dialtone.standins.faults import Faults
 from dialtone.standins.journal import Journal
 from dialtone.standins.mail import smtp
 from dialtone.standins.providers import stand_ins
+from dialtone.standins.rotations import Rotations
 from dialtone.standins.server import Application, bind, serve
 from dialtone.standins.standin import StandIn
 from dialtone.standins.state import Clock
@@ -36,8 +37,9 @@ async def run(config: Config, *, until_eof: bool) -> None:
     by_name: Mapping[str, StandIn] = stand_ins(config, Switches(config.defects_file), clock)
     journal = Journal(clock, config.hidden())
     faults = Faults(clock, frozenset(by_name) | {"mail"})
-    exchange = Exchange(journal, faults)
-    control = Control(journal, faults, config.secrets["journal_token"])
+    rotations = Rotations()
+    exchange = Exchange(journal, faults, rotations)
+    control = Control(journal, faults, config.secrets["journal_token"], rotations)
     sockets = {name: bind(port) for name, port in config.ports.items()}
     mail = sockets.pop("smtp", None)
     at_port = {listener.getsockname()[1]: by_name.get(name, control) for name, listener in sockets.items()}

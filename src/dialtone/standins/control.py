@@ -6,6 +6,7 @@ from hmac import compare_digest
 
 from dialtone.standins.faults import Faults
 from dialtone.standins.journal import MAX_ENTRIES, Filter, Journal
+from dialtone.standins.rotations import Rotations
 from dialtone.standins.standin import Routes, StandIn
 from dialtone.standins.wire import Answer, Refusal, Request, json_answer
 
@@ -13,13 +14,14 @@ _FILTERS = {"provider", "method", "path", "contains", "after", "limit"}
 
 
 class Control(StandIn):
-    """GET /health; GET /requests; GET, POST and DELETE /faults; DELETE /faults/{id}."""
+    """GET /health; GET /requests; GET, POST and DELETE /faults; DELETE /faults/{id}; POST, DELETE /rotations."""
 
     name = "journal"
     routes = Routes()
 
-    def __init__(self, journal: Journal, faults: Faults, token: str) -> None:
+    def __init__(self, journal: Journal, faults: Faults, token: str, rotations: Rotations | None = None) -> None:
         self._journal, self._faults, self._token = journal, faults, token.encode()
+        self._rotations = rotations or Rotations()
 
     def answer(self, request: Request) -> Answer:
         """401 without the token, 404 and 405 as usual, 400 with the reason for what cannot be understood."""
@@ -76,6 +78,19 @@ class Control(StandIn):
         if fault is None:
             return _error(404, "no such fault, or it has expired")
         return json_answer(200, {"id": fault.id, "matched": fault.matched})
+
+    @routes("POST", "/rotations")
+    def rotate(self, request: Request) -> Answer:
+        """Two keys are valid from now on, `old` and `new`; answers an id."""
+        try:
+            return json_answer(201, {"id": self._rotations.add(request.json())})
+        except ValueError as error:
+            return _error(400, str(error))
+
+    @routes("DELETE", "/rotations/{name}")
+    def retire(self, _request: Request, name: str) -> Answer:
+        """The old key is refused from now on."""
+        return json_answer(200, {"id": name}) if self._rotations.retire(name) else _error(404, "no such rotation")
 
 
 def _error(status: int, message: str) -> Answer:

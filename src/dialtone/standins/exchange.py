@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from dialtone.standins.faults import Fault, Faults
 from dialtone.standins.journal import MASK, Journal
+from dialtone.standins.rotations import Rotations
 from dialtone.standins.standin import StandIn
 from dialtone.standins.wire import Answer, Refusal, Request, json_answer
 
@@ -19,18 +20,20 @@ _CREDENTIAL_PARAMETERS = {"_token", "apikey", "access_token", "sentry_key", "key
 class Exchange:
     """Takes requests for the stand-ins. What is slow is the answer: the request itself is taken at once."""
 
-    def __init__(self, journal: Journal, faults: Faults) -> None:
-        self._journal, self._faults = journal, faults
+    def __init__(self, journal: Journal, faults: Faults, rotations: Rotations | None = None) -> None:
+        self._journal, self._faults, self._rotations = journal, faults, rotations or Rotations()
         self._threads = ThreadPoolExecutor(_THREADS, "stand-in")  # makes none before it is used
 
     def take(self, standin: StandIn, request: Request) -> Answer:
         """The answer to send after its `delay`; the journal already holds the request by then."""
+        request = self._rotations.seen(request)
         fault = self._fault(standin, request)
         answer = fault.answer() if fault and fault.status is not None else own_answer(standin, request)
         return self._taken(standin, request, answer, fault)
 
     async def take_blocking(self, standin: StandIn, request: Request) -> Answer:
         """The same for a stand-in whose answers may take long: only its answer is made in a thread."""
+        request = self._rotations.seen(request)
         fault = self._fault(standin, request)
         if fault and fault.status is not None:
             answer = fault.answer()

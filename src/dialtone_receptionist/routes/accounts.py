@@ -9,6 +9,7 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -45,10 +46,21 @@ def bearer(request: Request, found: Services) -> Bearer | None:
     if scheme.lower() != "bearer" or not found.settings.jwt_secret:
         return None
     try:
-        claims = jwt.decode(token, found.settings.jwt_secret, ["HS256"], options={"require": ["exp", "sub"]})
+        claims = _claims(token, found)
         return Bearer(UUID(claims["sub"]), UUID(claims["business_id"]))
     except (jwt.InvalidTokenError, KeyError, ValueError, AttributeError, TypeError):
         return None
+
+
+def _claims(token: str, found: Services) -> dict[str, Any]:
+    """What a token says, signed with the secret or, while that is rotated, with the one before."""
+    previous = found.settings.jwt_secret_previous
+    try:
+        return jwt.decode(token, found.settings.jwt_secret, ["HS256"], options={"require": ["exp", "sub"]})
+    except jwt.InvalidSignatureError:
+        if not previous:
+            raise
+        return jwt.decode(token, previous, ["HS256"], options={"require": ["exp", "sub"]})
 
 
 def _token(found: Services, user_id: UUID, business_id: UUID) -> str:

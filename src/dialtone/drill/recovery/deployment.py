@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dialtone.drill.books import Books
+from dialtone.drill.ledger import Ledger, Promise
 from dialtone.http import Answer
 from dialtone.probes.caller import Budget, Caller
 from dialtone.probes.database import Database
 from dialtone.probes.journal import Journal
+from dialtone.probes.provider import ask
 from dialtone.probes.reach import Reach
 from dialtone.probes.synthetic import Run, Tenants
 from dialtone.probes.webhook import Hook
@@ -98,6 +102,17 @@ class Deployment:
     def healthy(self) -> bool:
         """Whether its health endpoint says 200."""
         return self.http.send("GET", self.target.route("health")).status == 200
+
+    def balance(self, promises: Iterable[Promise], tenant: Mapping[str, Any], journal: Journal) -> Ledger:
+        """Hold promises against every book of the profile, as they stand now."""
+        books = Books(
+            self.target.profile.books,
+            rows=lambda sql, params: self.database.rows(sql, params, limit=20_000),
+            listed=lambda name, path: ask(self.target, Reach(()), name, path).json(),
+            accepted=journal.requests,
+            retries=self.target.profile.queries.get("retries"),
+        )
+        return books.balance(promises, tenant, now=time.time())
 
     def redeploy(self, environment: Mapping[str, str] | None = None, *, how: str = "asked", within: float = 30) -> None:
         """End the application and start it again, with some variables replaced. Raises SandboxError."""

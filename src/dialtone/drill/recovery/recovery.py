@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from dialtone.drill.ledger import Answer, Entry, Promise
+from dialtone.drill.ledger import Entry
 from dialtone.drill.recovery import damages, losses
 from dialtone.drill.recovery.backup import Backup, BackupRefused, Taking
+from dialtone.drill.recovery.course import Course, Said
 from dialtone.drill.recovery.deployment import Deployment, quietly
 from dialtone.drill.recovery.dump import DumpRefused
-from dialtone.drill.recovery.measure import DUTY, Measured, measured
+from dialtone.drill.recovery.measure import Measured, measured
 from dialtone.drill.recovery.restore import Until, lay_out
 from dialtone.drill.recovery.wal import dropped
 from dialtone.judging import fail, ok, running
@@ -23,11 +24,8 @@ from dialtone.verdict import Undecided
 _NOTICED = 10.0  # seconds within which somebody has to notice a loss
 _PAUSE = 0.02  # seconds between two looks
 
-Said = tuple[str, bool | None]
-"""What a customer wanted (a key) and was told: yes, no, or None where nobody can tell whether it was done."""
 
-
-class Recovery:
+class Recovery(Course):
     """One experiment. `ask()` has a customer ask for the next thing; `there()` lists what is there as (key, id)."""
 
     def __init__(
@@ -40,36 +38,12 @@ class Recovery:
         rto: Objective,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.deployment, self._ask, self._there, self._clock = deployment, ask, there, clock
-        self._rpo, self._rto = rpo, rto
+        super().__init__(deployment, ask, clock)
+        self._there, self._rpo, self._rto = there, rpo, rto
         self._tables = list(deployment.target.profile.tables)
-        self.promises: list[Promise] = []
-        self.steps: list[dict[str, Any]] = []
-        self._journal = deployment.journal() if deployment.target.profile.journal else None
-        self._begin = clock()
-        self._what, self._lost_at, self._stopped_at = "", 0.0, 0.0
+        self._lost_at = self._stopped_at = 0.0
         self._detected_at: float | None = None
-        self._alerted: float | None = None
         self._restored = self._migrated_at = 0.0
-        running().notes["story"] = self.steps
-
-    def _step(self, kind: str, what: str, holds: bool = True) -> None:
-        self.steps.append({"at": round(self._clock() - self._begin, 3), "step": kind, "what": what, "holds": holds})
-
-    # customers
-
-    def customer(self) -> bool:
-        """One customer asks; whether the answer was yes."""
-        key, told = self._ask()
-        answer = Answer.YES if told else Answer.DOUBT if told is None else Answer.NO
-        self.promises.append(Promise(DUTY.of, key, self._clock(), answer))
-        return bool(told)
-
-    def customers(self, count: int) -> None:
-        """So many customers ask, one after the other; each has to hear a yes: nothing is wrong yet."""
-        for _ in range(count):
-            if not self.customer():
-                raise Undecided("inconclusive: a customer was refused before anything was lost")
 
     def steady(self) -> None:
         """What has to hold before: customers are served, every table can be read."""
@@ -132,7 +106,7 @@ class Recovery:
     def lose(self, what: str, loss: Callable[[], Any]) -> None:
         """Lose something, while customers go on, until somebody notices: a customer, the health look, a table."""
         self._what, self.deployment.broken = what, True
-        self._lost_at = self._clock()
+        self._lost_at = self._since = self._clock()
         loss()
         self._step("fault", what)
         while self._detected_at is None:
@@ -143,19 +117,6 @@ class Recovery:
             else:
                 time.sleep(_PAUSE)
         self._step("detected", f"after {self._detected_at - self._lost_at:.2f} s")
-
-    def heard(self, provider: str) -> None:
-        """The application's own alert arrives at `provider`, at the receiving end."""
-        seen = self._journal.wait(provider=provider) if self._journal else []
-        self._alerted = self._clock() - self._lost_at if seen else None
-        self._step("alert", f"{provider} hears of it", bool(seen))
-        if not seen:
-            fail(f"{self._what}, and the application told {provider} nothing")
-
-    def close(self) -> None:
-        """Give back what it holds; a deployment that was left broken is nobody's any more."""
-        if self._journal is not None:
-            self._journal.close()
 
     def delete_instance(self) -> None:
         """The machine is gone with its disk."""
