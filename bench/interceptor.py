@@ -32,8 +32,47 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench._table import ROOT, Bench
 
+FORWARDER = """
+import asyncio, sys, uvloop
+class Out(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.write = transport.write
+    def data_received(self, data):
+        self.back(data)
+class In(asyncio.Protocol):
+    write = None
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        if self.write is not None:
+            self.write(data)
+        else:
+            asyncio.ensure_future(self.dial(data))
+    async def dial(self, data):
+        _, out = await asyncio.get_running_loop().create_connection(Out, "127.0.0.1", int(sys.argv[2]))
+        out.back, self.write = self.transport.write, out.write
+        self.write(data)
+async def main():
+    server = await asyncio.get_running_loop().create_server(In, "127.0.0.1", int(sys.argv[1]))
+    await server.serve_forever()
+uvloop.run(main())
+"""
+"""What any proxy on this event loop costs that reads and keeps nothing: the ceiling of ours."""
 TOOLS = ROOT / "build" / "tools"
 TOKEN = "bench"
+NEW = """
+n = 0
+request = function()
+  n = n + 1
+  local body = "amount=" .. n .. "&currency=usd"
+  return wrk.format("POST", "/v1/charges/ch_" .. n, {
+    ["Host"] = "api.test", ["Authorization"] = "Bearer sk_test_bench", ["Idempotency-Key"] = "key-" .. n,
+    ["Content-Type"] = "application/x-www-form-urlencoded", ["User-Agent"] = "Stripe/v1 PythonBindings/13.0.0",
+    ["Accept"] = "*/*", ["Connection"] = "keep-alive",
+  }, body)
+end
+"""
+"""As an SDK asks: another path, key and body each time."""
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
 events {{ worker_connections 4096; }}
@@ -129,10 +168,10 @@ class Bed:
         times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
         return float(sum(one.user + one.system for one in times))
 
-    def wrk(self, url: str, connections: int, seconds: int) -> dict[str, float]:
+    def wrk(self, url: str, connections: int, seconds: int, *script: str) -> dict[str, float]:
         """Requests a second, and p50 and p99 in ms."""
         out = subprocess.run(
-            ["taskset", "-c", self.last, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url],
+            ["taskset", "-c", self.last, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *script, url],
             capture_output=True, text=True, check=True, timeout=seconds + 30,
         ).stdout  # fmt: skip
         if found := re.search(r"Non-2xx or 3xx responses: (\d+)", out):
@@ -197,6 +236,9 @@ def others(bed: Bed, alone: bool) -> Iterator[tuple[str, str, str]]:
             folder=bed.folder, port=port, upstream=bed.upstream)),
     )  # fmt: skip
     yield "nginx proxy_pass, JSON log", "nginx-proxy", f"127.0.0.1:{port}"
+    port = free_port()
+    bed.start("bare", bed.first, [sys.executable, "-c", FORWARDER, str(port), str(bed.upstream)], port)
+    yield "forwarder that reads nothing", "bare", f"127.0.0.1:{port}"
     if alone:
         return
     if (envoy := TOOLS / "envoy/bin/envoy").exists():
@@ -269,9 +311,12 @@ def main() -> int:
             "10 rules, seed, journal": f"http://{ten}/v1/balance",
             "1,000 rules, seed, journal": f"http://{thousand}/v1/balance",
             "TLS": f"https://{plain}/",
+            "ever new requests": f"http://{ten}/v1/balance",
         }
         names = {"direct": "upstream", "pass-through": "plain", "10 rules, seed, journal": "ten"}
-        names |= {"1,000 rules, seed, journal": "thousand", "TLS": "plain"}
+        names |= {"1,000 rules, seed, journal": "thousand", "TLS": "plain", "ever new requests": "ten"}
+        script = Path(name) / "new.lua"
+        script.write_text(NEW)
         for told, name_, address in others(bed, bench.arguments.alone):
             urls[told], names[told] = f"http://{address}/v1/balance", name_
         cpu: dict[str, list[float]] = {told: [] for told in urls}
@@ -282,7 +327,7 @@ def main() -> int:
                 renew(ten_control)
                 renew(thousand_control)
                 before = bed.cpu(names[told])
-                seen = bed.wrk(url, 32, seconds)
+                seen = bed.wrk(url, 32, seconds, *(("-s", str(script)) if told == "ever new requests" else ()))
                 found[told].append(seen["rate"])
                 cpu[told].append((bed.cpu(names[told]) - before) / seen["number"] * 1e6)
             for told, values in alone.items():
@@ -296,6 +341,10 @@ def main() -> int:
     )
     bench.rows(["p50 at one connection", "us"], [[told, value * 1000] for told, value in p50.items()])
     bench.rows(["200 ms delay, connections", "p50 ms", "p99 ms"], [[n, d["p50"], d["p99"]] for n, d in delays.items()])
+    ceiling = rate["forwarder that reads nothing"]
+    print(
+        f"the ceiling is {ceiling / rate['direct']:.3g} of direct; ours is {rate['pass-through'] / ceiling:.3g} of it\n"
+    )
     _bars(bench, rate, p50, delays)
     return bench.finish()
 
@@ -319,7 +368,7 @@ def _bars(bench: Bench, rate: dict[str, float], p50: dict[str, float], delays: d
         if other in rate:
             bench.bar(f"by {other}", own / rate[other], "times", least=least)
         else:
-            print(f"{other}: not installed, not compared")
+            print(f"{other}: not compared")
     added, nginx = p50["pass-through"] - p50["direct"], p50["nginx proxy_pass, JSON log"] - p50["direct"]
     bench.bar("added p50 by nginx's", added / nginx, "ratio", most=1.2)
     bench.bar("200 ms, p99 at 1 connection", delays[1]["p99"], "ms", most=202)

@@ -24,6 +24,7 @@ class Fault:
 
     __slots__ = (
         "acted",
+        "asked",
         "begins",
         "connects",
         "elsewhere",
@@ -54,6 +55,8 @@ class Fault:
         self.why: str | None = None
         self.matcher = Matcher(self)
         cls = type(spec.mechanism)
+        self.asked = acts(cls, "request")
+        """Whether it acts before the upstream is asked."""
         self.connects = acts(cls, "connect") or acts(cls, "certificate") or acts(cls, "listener")
 
     def counts(self) -> dict[str, int]:

@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace) -> int:
             told = [fault.shown() for fault in active]
             for fault in told:
                 print(_line(fault), file=sys.stderr)
-        return 0 if all(fault["matched"] for fault in told) else 1
+        return 0 if all(fault["matched"] or _unseen(fault) for fault in told) else 1
 
     return _told(run, args)
 
@@ -124,9 +124,15 @@ def _wait(seconds: float | None) -> None:
         time.sleep(0.2 if end is None else max(0.0, min(0.2, end - time.monotonic())))
 
 
+def _unseen(fault: Mapping[str, Any]) -> bool:
+    """Whether what it matches cannot be counted: a closed port answers below the interceptor."""
+    return bool(fault["fault"] == "refuse")
+
+
 def _line(fault: Mapping[str, Any]) -> str:
     left = f"{fault['left']:.1f} s left" if "left" in fault else f"ended: {fault['ended']}"
-    warned = "" if fault["matched"] else "  MATCHED NOTHING"
+    unmet = "  who is refused by the kernel is not seen" if _unseen(fault) else "  MATCHED NOTHING"
+    warned = "" if fault["matched"] else unmet
     return f"{fault['id']:<32} matched {fault['matched']:>6}, acted {fault['acted']:>6}, {left}{warned}"
 
 

@@ -69,6 +69,10 @@ def _decide(exchange: Exchange, found: list[Fault], with_body: bool) -> None:
         exchange.inbound.forward(exchange, b"".join(exchange.gathered))
         return
     exchange.acts = acts
+    if not any(act.fault.asked for act in acts):  # only the answer is meant: the request need not wait for its turn
+        gathered = b"".join(exchange.gathered)
+        exchange.gathered.clear()
+        exchange.inbound.forward(exchange, gathered)
     exchange.inbound.spawn(_perform(exchange, acts, raw))
 
 
@@ -130,13 +134,13 @@ async def _play(exchange: Exchange, acts: list[Act], raw: bytes, watch: _Watch) 
         act.request_body = raw
         act.beside, act.note = inbound.core.beside, partial(_note, exchange, act.fault.id)
         act.resend = partial(once_more, inbound.core, exchange.target, exchange.head, raw)
-        answer = await act.fault.spec.mechanism.request(act)
-        if answer is not None:
-            break
+        if act.fault.asked and answer is None:
+            answer = await act.fault.spec.mechanism.request(act)
     gathered = b"".join(exchange.gathered)
     exchange.gathered.clear()
     if answer is None:
-        inbound.forward(exchange, gathered)
+        if not exchange.forwarded:
+            inbound.forward(exchange, gathered)
         pieces: Pieces = exchange.pieces()
     else:
         exchange.discard = exchange.response_done = True
