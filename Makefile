@@ -62,7 +62,7 @@ node: build/tools/node/.installed ## the SDKs for Node that some of the suite's 
 build/tools/node/.installed: tests/node/package.json
 	@mkdir -p $(@D) && cp $< $(@D)/
 	@if ! command -v npm >/dev/null 2>&1; then echo "no npm: tests with SDKs for Node will be skipped"; \
-	elif npm install --prefix $(@D) --no-audit --no-fund --no-package-lock --ignore-scripts --silent; then touch $@; \
+	elif npm install --prefix $(@D) --no-audit --no-fund --no-package-lock --ignore-scripts --silent --fetch-timeout=20000 --fetch-retries=1; then touch $@; \
 	else echo "npm failed: tests with SDKs for Node will be skipped"; fi
 
 docs: $(DONE) ## the site, in build/site

@@ -231,29 +231,22 @@ NODE = {
 }
 
 
-def test_symptoms_in_node(proxy: Proxy, controller: Controller, tmp_path: Path) -> None:
+def test_symptoms_in_node(controller: Controller, tmp_path: Path) -> None:
     """SDKs for Node, led by the preload; what creates a call is tried again there, reads of Supabase three times."""
     nodejs.need("stripe", "retell-sdk", "@supabase/supabase-js")
-    made = {}
+    faults = []
     for provider in NODE:
-        answers = Answers.of(provider)
-        for name in answers.rows:
+        for name in Answers.of(provider).rows:
             own: dict[str, Any] = {"path": f"*/{name}"}
             if provider == "stripe" and not name.startswith("reads."):
                 own = {"header": {"Idempotency-Key": name}}
             elif provider == "retell" and name.startswith(("calls.", "any.")):
                 own = {"body": {"metadata.row": name}}
-            fault = {
-                "fault": "answer",
-                "provider": provider,
-                "row": name,
-                "match": {"host": "api.test", **own},
-                "ttl": 60,
-            }
-            [spec] = parse({"faults": [{**fault, "id": f"{provider}.{name}"}]})
-            [made[provider, name]] = proxy.call(lambda spec=spec: proxy.core.board.put([spec]))
+            match = {"host": "api.test", **own}
+            faults.append({"fault": "answer", "provider": provider, "row": name, "match": match, "ttl": 60})
+    put = {(f["provider"], f["row"]): made for f, made in zip(faults, controller.plan({"faults": faults}), strict=True)}
     env = environment(controller.state(), tmp_path, "preload", {})
     rows = {provider: list(Answers.of(provider).rows) for provider in NODE}
     told = nodejs.run("sdks.cjs", {**env, "ROWS": json.dumps(rows)})
-    seen = {p: {n: (told[f"{p} {n}"], made[p, n].acted) for n in rows[p]} for p in NODE}
+    seen = {p: {n: (told[f"{p} {n}"], put[p, n].acted()) for n in rows[p]} for p in NODE}
     assert seen == NODE
