@@ -12,7 +12,7 @@ from dialtone.drill.story import Story
 from dialtone.drill.sweep import PAIRS, Call, Sweep, calls
 from dialtone.interceptor.client import Controller
 from dialtone.judging import Record
-from dialtone.verdict import Bad, Undecided, Verdict
+from dialtone.verdict import Bad, Unarmed, Undecided, Verdict
 
 GONE = fault("refuse", host="api.test")
 BUSY = fault("status", status=503, host="api.test")
@@ -270,6 +270,19 @@ def test_declared_faults() -> None:
         fault("refuse")
     with pytest.raises(LookupError, match="google has no answer"):
         fault("google.token.nonsense")
+
+
+def test_a_hosted_target_has_no_wire(record: Record) -> None:
+    """No fault and no receiving end there; what a story disturbs by itself it can tell of."""
+    story = Story(None, None, settle=0.0, quiet=0.0)
+    with pytest.raises(Unarmed, match="no interceptor"), story.fault(BUSY):
+        pass
+    with pytest.raises(Unarmed, match="no journal"):
+        story.alert("slack")
+    with story.disturbed("the webhook arrives twice", kind="duplicate", host="stripe webhook"):
+        story.fallback("taken once", look=True)
+    assert verdict(story, record) == Verdict.OK
+    assert record.notes["experiment"]["cells"][0]["host"] == "stripe webhook"
 
 
 def _line(host: str, method: str, path: str, kind: str = "exchange") -> dict[str, str]:

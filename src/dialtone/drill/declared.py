@@ -72,6 +72,7 @@ def experiment(
     recover_within: float | str = 30.0,
     rpo: float | str = 0.0,
     smoke: bool = False,
+    effect: str = "disrupts",
 ) -> Callable[[F], F]:
     """Declare a test function in chaos/ as an experiment: steady state, fault, fallback, alert, recovery, ledger.
 
@@ -79,13 +80,14 @@ def experiment(
     names as cases. `catches` are the resilience defects that make it fail (a mapping from case to defects where they
     differ). `alert_within` and `recover_within` are objectives in seconds (or "2m") from the fault's begin and end;
     `rpo` is how old, in seconds, a promise may be that a disaster takes along. `smoke` puts it into the short drill;
-    of a function with cases the first one.
+    of a function with cases the first one. `effect` is what it does to a target, as of a check: one that puts no fault
+    and only sends a webhook twice (`provokes`) runs where the profile allows that.
     """
     aims = Aims(_seconds(alert_within), _seconds(recover_within), _seconds(rpo))
     meta = Meta(
         runbook,
         Severity(severity),
-        Effect.DISRUPTS,
+        Effect(effect),
         catches,
         tuple(needs),
         experiment=True,

@@ -26,7 +26,7 @@ from dialtone.drill.receiving import PEOPLE, Message, arrived
 from dialtone.interceptor.client import Active, Controller
 from dialtone.judging import Aims, fail, ok, running
 from dialtone.probes.journal import Journal, eventually
-from dialtone.verdict import Undecided
+from dialtone.verdict import Unarmed, Undecided
 
 _LEDGER_PAUSE = 0.2
 """Seconds between two looks at all books."""
@@ -37,15 +37,15 @@ class Story:
 
     def __init__(
         self,
-        journal: Journal,
-        controller: Controller,
+        journal: Journal | None,
+        controller: Controller | None,
         aims: Aims | None = None,
         *,
         settle: float = 4.0,
         quiet: float = 0.3,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._journal, self._controller, self._wall = journal, controller, wall
+        self._inbox, self._controller, self._wall = journal, controller, wall
         self._settle, self._quiet = settle, quiet
         self.aims = aims or running().meta.aims
         self.begin = wall()
@@ -62,7 +62,7 @@ class Story:
         self._recovered: list[float] = []
         self._balance: Ledger | None = None
         self._lost = self._doubled = 0
-        state = controller.state()
+        state = controller.state() if controller else {"arrived": {}, "hosts": {}}
         self._arrived: dict[str, int] = state["arrived"]
         self._hosts = sorted(state["hosts"])
         record = running()
@@ -93,6 +93,8 @@ class Story:
         One that meets nothing makes the story inconclusive, unless it is one of many that `may_miss`.
         """
         controller = self._controller
+        if controller is None:
+            raise Unarmed("no interceptor stands between this target and its providers: no fault can be put")
         before = controller.state()["arrived"]
         self.fault_began, self.fault_ended = self.fault_began or self._wall(), None
         self._called = {host: number - self._arrived.get(host, 0) for host, number in before.items()}
@@ -125,6 +127,28 @@ class Story:
                 self._unproved.append(f"{kind} at {host} ended early: {told['ended']}")
             elif not met:
                 self._unproved.append(f"the fault met nothing: {kind} at {host}")
+
+    @contextlib.contextmanager
+    def disturbed(self, what: str, *, kind: str, host: str) -> Iterator[None]:
+        """A disturbance that the block makes by itself, on any target: a webhook sent twice, a secret exchanged.
+
+        `kind` and `host` are its cell of the matrix (`duplicate`, `stripe webhook`).
+        """
+        self.fault_began, self.fault_ended = self.fault_began or self._wall(), None
+        self._step("fault", what, holds=True, host=host, fault=kind)
+        try:
+            yield
+        finally:
+            self.fault_ended = self._wall()
+            self._step("fault ends", what, holds=True, host=host, fault=kind)
+            self.cells.append({"host": host, "fault": kind, "matched": 1, "acted": 1})
+
+    @property
+    def _journal(self) -> Journal:
+        """The receiving ends."""
+        if self._inbox is None:
+            raise Unarmed("the profile has no journal: nobody can look at the receiving end")
+        return self._inbox
 
     def acted(self) -> int:
         """On how many requests the faults that last now have acted."""
@@ -270,7 +294,7 @@ class Story:
         """What the drill keeps of it."""
         began, ended = self.fault_began, self.fault_ended
         signs = [s.at for load in self.loads for s in load.samples if began and s.at >= began and not s.good]
-        if began is not None:
+        if began is not None and self._inbox is not None:
             signs += [m.at for m in arrived(self._journal, ["sentry", *PEOPLE], began)]
         counts = (
             {d: {str(o): n for o, n in c.items()} for d, c in self._balance.counts.items()} if self._balance else {}
