@@ -35,6 +35,7 @@ class Booking:
     caller: str
     asked: Mapping[str, str]  # date and time as the application is asked for them
     stored: Callable[[str], bool]
+    event: Any = None  # of the tool call, so that it can be sent again
 
     def must_have_worked(self) -> Booking:
         """Go on only if the application says that it booked; that it does is asserted by `booking_is_stored`."""
@@ -105,6 +106,7 @@ def booking(target, run, written, number):
             caller,
             asked,
             stored,
+            event,
         )
 
     return make

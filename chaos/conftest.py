@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +71,63 @@ def book(book, number, callers_so_far):
     return make
 
 
+@pytest.fixture
+def book_at(booking, hook):
+    """`book_at(tenant, "10:00")`: a caller books an hour that others may want too."""
+
+    def make(tenant: Mapping[str, Any], at: str) -> Any:
+        return booking(hook("retell", tenant), tenant, lambda _: True, at, 4)
+
+    return make
+
+
 def _hours() -> Iterator[tuple[int, str]]:
     return ((day, f"{hour:02d}:00") for day in itertools.count(3) for hour in range(9, 17))
+
+
+@dataclass
+class Ring:
+    """A call that came in: the event that Telnyx sent, and whether the application took it."""
+
+    event: Any
+    taken: bool
+
+
+@pytest.fixture
+def ring(hook, callers_so_far):
+    """`ring(tenant)`: a caller rings; an event that the application takes is a promise that the call is noted."""
+
+    def make(tenant: Mapping[str, Any], event: Any = None) -> Ring:
+        voice, begun = hook("telnyx_voice", tenant), time.time()
+        event = event or voice.event()
+        answer = voice.send(event)
+        told = Answer.YES if voice.accepted(answer) else Answer.DOUBT
+        callers_so_far.promises.append(Promise("call", event.values["object_id"], begun, told))
+        return Ring(event, told is Answer.YES)
+
+    return make
+
+
+@pytest.fixture
+def heard(journal):
+    """`heard(call, "transfer", to="+1500…")`: the commands of a kind that Telnyx took for a call, within a moment."""
+
+    def look(call: Ring, action: str, to: str | None = None, *, within: float = 4.0) -> Any:
+        path = f"*/calls/{call.event.values['object_id']}/actions/{action}"
+        return journal.wait(provider="telnyx", path=path, contains=to, within=within)
+
+    return look
+
+
+@pytest.fixture
+def at_once():
+    """`at_once(work, *cases)`: what came of a piece of work, done for all cases at the same moment."""
+
+    def run(work: Callable[..., Any], *cases: Any) -> list[Any]:
+        with ThreadPoolExecutor(max(1, len(cases))) as pool:
+            return [each.result() for each in [pool.submit(copy_context().run, work, case) for case in cases]]
+
+    return run
 
 
 @pytest.fixture
@@ -98,20 +155,25 @@ def reconciled(books, callers_so_far, cron):
 
 
 @pytest.fixture
-def canaries(book, connected, hook, http, target, run):
+def report(http, run, target):
+    """`report()`: a visitor's browser reports a critical error; the mark in it, by which it is known."""
+
+    def make() -> str:
+        mark: str = run.id()
+        content = body(target.request("client_error"), {"mark": mark, "severity": "critical"})
+        http.post(target.route("client_error"), content=content, headers={"content-type": "application/json"})
+        return mark
+
+    return make
+
+
+@pytest.fixture
+def canaries(book, ring, connected, report):
     """A booking, a call and an error of a page: together they call every provider."""
-
-    def ring() -> None:
-        voice = hook("telnyx_voice", connected())
-        voice.send(voice.event())
-
-    def trouble() -> None:
-        told = body(target.request("client_error"), {"mark": run.id(), "severity": "critical"})
-        http.post(target.route("client_error"), content=told, headers={"content-type": "application/json"})
 
     return {
         "a booking": lambda: book(connected(expired=True)),
-        "a call": ring,
-        "an error of a page": trouble,
+        "a call": lambda: ring(connected()),
+        "an error of a page": report,
         "sandbox.supabase.co": None,  # it speaks to Postgres itself
     }

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import sentry_sdk
+from sentry_sdk.transport import HttpTransport
 
 from dialtone_receptionist import VERSION
 from dialtone_receptionist.background import Background
@@ -27,7 +28,6 @@ from dialtone_receptionist.providers.upstash import Upstash, UpstashError
 from dialtone_receptionist.settings import Settings
 
 _QUIET = 600  # seconds in which the same trouble of the same business is not told again
-_QUIET_AFTER = 5  # seconds: that a provider is back is news for each process, and told by the first of them
 _MOST_TOLD = 1000
 _MOST_KEPT = 200  # messages that wait in memory, when the database is away as well
 _MOST_DRAINED = 10
@@ -42,6 +42,25 @@ CONSEQUENCES = {
     "redis": "limits are counted by each instance for itself",
 }
 """What it means for customers that a provider is away: for whoever reads it at night."""
+
+
+class _Transport(HttpTransport):
+    """The SDK's own, which also knows what Sentry did not take, for the defect sentry-needed."""
+
+    dropped = 0
+
+    def on_dropped_event(self, reason: str) -> None:
+        """See the SDK."""
+        _Transport.dropped += 1
+
+    @classmethod
+    def must_have_taken_it(cls) -> None:
+        """Raise ConnectionError if something was dropped, or is not through after two seconds."""
+        before = cls.dropped
+        waiting: list[int] = []
+        sentry_sdk.flush(2.0, lambda pending, _: waiting.append(pending))
+        if waiting or cls.dropped > before:
+            raise ConnectionError("Sentry took no message")
 
 
 class Alerts:
@@ -59,6 +78,7 @@ class Alerts:
         if settings.sentry_dsn:
             sentry_sdk.init(
                 settings.sentry_dsn,
+                transport=_Transport,
                 release=f"receptionist@{VERSION}",
                 # Neither integrations nor local variables: both would carry bodies and customers' data along.
                 default_integrations=False,
@@ -86,6 +106,8 @@ class Alerts:
             for name, value in {**tags, "severity": severity}.items():
                 scope.set_tag(name, value)
             scope.capture_message(text, level=level)  # type: ignore[arg-type]  # one of the SDK's literal levels
+        if on("sentry-needed"):
+            _Transport.must_have_taken_it()
 
     def share(self, db: Database, redis: Upstash | None) -> None:
         """Where the processes agree on what was told, and where undelivered messages wait."""
@@ -105,9 +127,10 @@ class Alerts:
         if why:
             text = f"{name} is down: {why}; {means}"
             self.message(text, "critical", kind="provider down", provider=name)
-            self.background.start(self._tell_once(f"down/{name}", f":rotating_light: {text}"))
+            self.background.start(self._tell_change("down", "up", name, f":rotating_light: {text}"))
         elif not on("alert-never-resolved"):
-            self.background.start(self._tell_of_recovery(name))
+            said = f":white_check_mark: resolved: {name} answers again"
+            self.background.start(self._tell_change("up", "down", name, said))
 
     @staticmethod
     def _is_silent(name: str) -> bool:
@@ -127,26 +150,29 @@ class Alerts:
         """Tell Slack and the on-call mailbox, each on its own: one that is down does not silence the other."""
         self.background.start(self._deliver_to_all(f":rotating_light: {text}"))
 
-    async def _tell_of_recovery(self, name: str) -> None:
-        await self._tell_once(f"up/{name}", f":white_check_mark: {name} answers again", _QUIET_AFTER)
-        await self._forget(f"down/{name}")
+    async def _tell_change(self, now: str, before: str, name: str, text: str) -> None:
+        """Tell once, whichever process sees it first; the opposite is news again after it."""
+        redis = None if name == "redis" else self._redis
+        if on("alert-floods") or await self._is_news(f"{now}/{name}", redis):
+            await self._deliver(text)
+        await self._forget(f"{before}/{name}", redis)
 
-    async def _tell_once(self, key: str, text: str, quiet: int = _QUIET) -> None:
-        if on("alert-floods") or await self._is_news(key, quiet):
+    async def _tell_once(self, key: str, text: str) -> None:
+        if on("alert-floods") or await self._is_news(key, self._redis):
             await self._deliver(text)
 
-    async def _is_news(self, key: str, quiet: int) -> bool:
+    async def _is_news(self, key: str, redis: Upstash | None) -> bool:
         """Whether no process told this yet: asked of Redis, else of Postgres, else of memory."""
-        if self._redis is not None:
+        if redis is not None:
             with contextlib.suppress(UpstashError):
-                return (await self._redis.pipeline(("SET", f"told:{key}", 1, "NX", "EX", quiet)))[0] is not None
+                return (await redis.pipeline(("SET", f"told:{key}", 1, "NX", "EX", _QUIET)))[0] is not None
         if self._db is not None:
             with contextlib.suppress(psycopg.Error):
                 touched = await self._db.execute(
                     "INSERT INTO alerts_told (key, until) VALUES (%(key)s, now() + %(quiet)s * interval '1 second')"
                     " ON CONFLICT (key) DO UPDATE SET until = excluded.until WHERE alerts_told.until < now()",
                     key=key,
-                    quiet=quiet,
+                    quiet=_QUIET,
                 )
                 return touched == 1
         now = time.monotonic()
@@ -154,15 +180,15 @@ class Alerts:
             return False
         if len(self._told) >= _MOST_TOLD:
             self._told.clear()
-        self._told[key] = now + quiet
+        self._told[key] = now + _QUIET
         return True
 
-    async def _forget(self, key: str) -> None:
+    async def _forget(self, key: str, redis: Upstash | None) -> None:
         """What is over may be told anew when it comes back."""
         self._told.pop(key, None)
-        if self._redis is not None:
+        if redis is not None:
             with contextlib.suppress(UpstashError):
-                await self._redis.pipeline(("DEL", f"told:{key}"))
+                await redis.pipeline(("DEL", f"told:{key}"))
         if self._db is not None:
             with contextlib.suppress(psycopg.Error):
                 await self._db.execute("DELETE FROM alerts_told WHERE key = %(key)s", key=key)
@@ -175,6 +201,8 @@ class Alerts:
         return False
 
     async def _deliver_to_all(self, text: str) -> None:
+        if on("alert-mail-stops-the-rest") and not await self._mail(text):
+            return
         if not any(await asyncio.gather(self._slack(text), self._mail(text))):
             await self._keep(text)
 

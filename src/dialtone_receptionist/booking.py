@@ -100,6 +100,4 @@ async def finish_jobs(services: Services) -> int:
     jobs += [services.fees.charge(*fee) for fee in await services.fees.take_pending(_MOST_JOBS)]
     jobs += [services.messages.deliver(message) for message in await services.messages.queued(_MOST_JOBS)]
     jobs += [services.calendar.follow(*pair, stale_at) for pair, stale_at in await services.calendar.stale(_MOST_JOBS)]
-    if on("cron-in-one-go"):
-        return sum([await job for job in jobs])
     return await _follow_up(services, jobs) + await services.alerts.drain()

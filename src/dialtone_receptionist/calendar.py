@@ -56,7 +56,10 @@ class Calendar:
             skips_with_good_token=not from_cron and on("calendar-skipped"),
         )
         # 409: an earlier write arrived although its answer did not; the id is our own, so it is the same event.
-        if answer is None or not (_is_event(answer) or answer.status_code == 409):
+        is_there = answer is not None and answer.status_code == 409 and not on("calendar-repeat-blind")
+        if answer is None or not (_is_event(answer) or is_there):
+            if answer is not None and answer.is_success:
+                self._tell(business, "google answered with something else than an event")
             if business.calendar_connected:
                 await self._put_off(appointment, answer)
             return False
@@ -149,7 +152,7 @@ class Calendar:
 
     async def stale(self, limit: int) -> list[tuple[tuple[Business, Appointment], datetime]]:
         """Appointments whose event says something else than they do, with the time of the change."""
-        return [] if on("calendar-change-forgotten") else await self._waiting(limit, stale=True)
+        return await self._waiting(limit, stale=True)
 
     async def _waiting(self, limit: int, *, stale: bool) -> list[tuple[tuple[Business, Appointment], datetime]]:
         rows = await self._db.all(

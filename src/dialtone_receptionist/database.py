@@ -19,7 +19,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from dialtone_receptionist.breakers import Breakers
 from dialtone_receptionist.defects import on
@@ -32,7 +32,7 @@ _MIGRATION_LOCK = 7_265_636_570  # any fixed number: two starts at once must not
 _SESSION = "-c statement_timeout=8000 -c idle_in_transaction_session_timeout=8000"
 _ASKED = 0.5  # seconds for an idle connection to say that it is alive, when another one was silent
 _SUSPECT = 10.0  # seconds after a silence in which idle connections are asked
-_FAILURES = 3  # in a row: then the server is taken for away
+_FAILURES = 2  # in a row: then the server is taken for away
 _AWAY = 1.0  # seconds in which nobody tries a server that is away
 
 
@@ -146,7 +146,10 @@ class Database:
             if loop.time() - started >= seconds:
                 self._suspect_until = loop.time() + _SUSPECT
             self._is_lost = on("postgres-no-reconnect")
-            self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
+            if isinstance(error, PoolTimeout) or loop.time() - started >= seconds:
+                self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
+            else:
+                self._breaker.gave_up()  # a connection that breaks says little: the next one may be good
             raise
         except Exception:
             self._breaker.succeeded()  # whatever went wrong, the server was there

@@ -29,6 +29,7 @@ class Fees:
         self._stripe = stripe
         self._alerts = alerts
         self._first = retry_seconds
+        self._lease = stripe.longest + 5  # seconds
 
     async def promise(self, connection: Connection, business: Business, appointment_id: UUID) -> bool:
         """Note a fee in the booking's transaction; False for a business that is not charged.
@@ -39,8 +40,8 @@ class Fees:
             return False
         await connection.execute(
             "INSERT INTO billing_history (business_id, appointment_id, amount_cents, status, description, leased_until)"
-            " VALUES (%s, %s, %s, 'pending', %s, now() + interval '25 seconds')",
-            (business.id, appointment_id, FEE_CENTS, DESCRIPTION),
+            " VALUES (%s, %s, %s, 'pending', %s, now() + interval '1 second' * %s)",
+            (business.id, appointment_id, FEE_CENTS, DESCRIPTION, self._lease),
         )
         return True
 
@@ -96,7 +97,7 @@ class Fees:
         if on("fee-outbox-not-drained"):
             return []
         rows = await self._db.all(
-            "UPDATE billing_history h SET leased_until = now() + interval '25 seconds'"
+            "UPDATE billing_history h SET leased_until = now() + interval '1 second' * %(lease)s"
             " FROM businesses b WHERE h.id IN ("
             "  SELECT id FROM billing_history WHERE status = 'pending' AND appointment_id IS NOT NULL"
             "  AND (leased_until IS NULL OR leased_until < now()) AND created_at > now() - interval '23 hours' AND"
@@ -104,6 +105,7 @@ class Fees:
             " AND b.id = h.business_id AND b.stripe_customer_id IS NOT NULL"
             " RETURNING h.business_id, b.stripe_customer_id, h.appointment_id",
             limit=limit,
+            lease=self._lease,
             hasty=on("no-backoff"),
         )
         return [(row["business_id"], row["stripe_customer_id"], row["appointment_id"]) for row in rows]

@@ -172,6 +172,8 @@ class Grants:
                 " VALUES (%s, 'calendar_reconnect_required', %s)",
                 (grant.business_id, Json({"provider": "google", "reason": "invalid_grant"})),
             )
+        if on("alert-missing-reconnect"):
+            return
         self._alerts.trouble(
             "calendar to be connected again", str(grant.business_id), "Google answered invalid_grant to a refresh"
         )

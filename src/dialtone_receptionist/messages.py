@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import psycopg
 
 from dialtone_receptionist.alerts import Alerts
-from dialtone_receptionist.database import Connection, Database
+from dialtone_receptionist.database import Connection, Database, Row
 from dialtone_receptionist.defects import on
+from dialtone_receptionist.desk import Work
 from dialtone_receptionist.providers.outgoing import OutgoingError, retry_after
 from dialtone_receptionist.providers.telnyx import Telnyx
 from dialtone_receptionist.records import Appointment, Business
@@ -18,7 +22,10 @@ _PASSING = (401, 403, 408, 429)  # statuses below 500 that a later try can get o
 class Messages:
     """The outbox. A row of `sms_messages` goes queued -> sending -> sent, or suppressed / failed / unconfirmed."""
 
-    def __init__(self, db: Database, telnyx: Telnyx, alerts: Alerts, retry_seconds: float = 30.0) -> None:
+    def __init__(
+        self, db: Database, telnyx: Telnyx, alerts: Alerts, later: Callable[[Work], None], retry_seconds: float = 30.0
+    ) -> None:
+        self._later = later
         self._db = db
         self._telnyx = telnyx
         self._alerts = alerts
@@ -57,14 +64,13 @@ class Messages:
 
     async def deliver(self, identifier: UUID) -> bool:
         """Send a queued message; whether it is off. Whoever sets it to `sending` first sends it, nobody else."""
-        row = await self._db.one(
-            "UPDATE sms_messages m SET status = CASE WHEN m.appointment_id IS NOT NULL AND EXISTS ("
-            "  SELECT FROM consents c WHERE c.business_id = m.business_id AND c.phone_number = m.to_number"
-            "  AND c.status = 'opted_out') THEN 'suppressed' ELSE 'sending' END"
-            " WHERE id = %(id)s AND status = 'queued'"
-            " RETURNING status, from_number, to_number, body, business_id, appointment_id",
-            id=identifier,
-        )
+        taken_by = uuid4()
+        try:
+            row = await self._take(identifier, taken_by)
+        except psycopg.OperationalError:
+            # It may be ours without our knowing, and surely was not sent.
+            self._later(lambda: self._give_back(identifier, taken_by))
+            raise
         if row is None or row["status"] == "suppressed":
             return False
         is_confirmation = row["appointment_id"] is not None
@@ -90,6 +96,25 @@ class Messages:
         await self._put_off(identifier, "queued" if is_queued else "failed", retry_after(answer))
         self._tell(row["business_id"], f"telnyx answered {answer.status_code} to an SMS")
         return False
+
+    async def _take(self, identifier: UUID, taken_by: UUID) -> Row | None:
+        return await self._db.one(
+            "UPDATE sms_messages m SET taken_by = %(taken_by)s, status = CASE WHEN m.appointment_id IS NOT NULL"
+            " AND EXISTS (SELECT FROM consents c WHERE c.business_id = m.business_id"
+            "  AND c.phone_number = m.to_number AND c.status = 'opted_out') THEN 'suppressed' ELSE 'sending' END"
+            " WHERE id = %(id)s AND status = 'queued'"
+            " RETURNING status, from_number, to_number, body, business_id, appointment_id",
+            id=identifier,
+            taken_by=taken_by,
+        )
+
+    async def _give_back(self, identifier: UUID, taken_by: UUID) -> None:
+        await self._db.execute(
+            "UPDATE sms_messages SET status = 'queued' WHERE id = %(id)s AND status = 'sending'"
+            " AND taken_by = %(taken_by)s",
+            id=identifier,
+            taken_by=taken_by,
+        )
 
     async def _put_off(self, identifier: UUID, status: str, asked: float = 0.0) -> None:
         await self._db.execute(

@@ -9,6 +9,7 @@ RESILIENCE = {
     # time-outs, budgets, breakers
     "no-timeout-stripe": "Calls to Stripe have no time-out, and a booking waits for all that follows it.",
     "no-timeout-retell": "The registration of a call at Retell has no time-out.",
+    "retell-impatient": "The registration of a call at Retell is given up after 0.2 s.",
     "no-timeout-telnyx": "Commands and messages to Telnyx have no time-out.",
     "no-timeout-google": "Calls to Google have no time-out, and a booking waits for all that follows it.",
     "no-timeout-upstash": "Questions to Redis have no time-out.",
@@ -21,6 +22,7 @@ RESILIENCE = {
     "tool-retry-charges": "A tool call that is sent again, because its answer was lost, is charged again.",
     "sms-retry-doubles": "A message that Telnyx may have taken is sent again.",
     "calendar-new-id-each-try": "Each try to write an appointment into the calendar has an event id of its own.",
+    "calendar-repeat-blind": "An event that is there already, because an answer was lost, counts as not written.",
     "command-not-repeated": "A command to a live call that failed once is not sent again.",
     "retry-storm": "What fails is tried again at once, forty times.",
     "retry-after-ignored": "A provider that asks to be left alone for a while is asked again at once.",
@@ -32,8 +34,6 @@ RESILIENCE = {
     "sms-not-queued": "A message that Telnyx refused for the moment is given up.",
     "sms-outbox-not-drained": "Messages that wait are never sent later.",
     "calendar-no-outbox": "An appointment counts as written into the calendar before it is.",
-    "calendar-change-forgotten": "A change of an appointment that the calendar did not take is never made up for.",
-    "cron-in-one-go": "The cron route does one thing after another, and nothing after the first that fails.",
     # answers that are none
     "page-taken-for-charge": "Any answer of 200 of Stripe's counts as a charge, also a page of HTML.",
     "page-taken-for-sms": "Any answer of 200 of Telnyx' counts as a message, also a page of HTML.",
@@ -42,6 +42,8 @@ RESILIENCE = {
     "escalation-skipped": "A call that the agent does not take is not forwarded to anybody.",
     "calls-need-database": "Without the database no call is answered.",
     "ring-redelivery-answered": "A call whose event is delivered a second time is answered and bridged a second time.",
+    "late-event-ignored": "An event of Stripe's that happened more than five minutes ago is answered 200 and ignored.",
+    "burst-dropped": "Of more than eight texts at the same moment the rest is answered 200 and dropped.",
     "hangup-first-lost": "The end of a call is forgotten when it is told before its beginning.",
     # tokens
     "refresh-race": "Each process refreshes an expired token for itself, also two of them at once.",
@@ -62,6 +64,7 @@ RESILIENCE = {
     # alerts
     "alert-missing-stripe": "Nobody is told of a fee that could not be charged.",
     "alert-missing-google": "Nobody is told that the calendar cannot be written.",
+    "alert-missing-reconnect": "Nobody but the owner is told of a calendar that has to be connected again.",
     "alert-missing-retell": "Nobody is told that the agent takes no calls.",
     "alert-missing-telnyx": "Nobody is told that calls cannot be answered.",
     "alert-missing-sms": "Nobody is told of a confirmation that could not be sent.",
@@ -70,6 +73,8 @@ RESILIENCE = {
     "alert-floods": "The same trouble is told to Slack every time that it happens.",
     "alert-never-resolved": "Nobody is told that a provider answers again.",
     "alert-no-second-channel": "What Slack does not take is not sent by mail.",
+    "alert-mail-stops-the-rest": "An alert for everybody goes to Slack only after the mailbox has taken it.",
+    "sentry-needed": "An error that Sentry does not take is raised again where it was reported.",
     "alert-dropped": "What no channel takes is forgotten instead of told later.",
     "alert-in-the-way": "A booking is answered only when Slack has been told of its troubles.",
 }

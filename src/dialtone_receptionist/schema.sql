@@ -167,6 +167,9 @@ ALTER TABLE billing_history ADD COLUMN IF NOT EXISTS next_try_at timestamptz NOT
 ALTER TABLE sms_messages ADD COLUMN IF NOT EXISTS tries integer NOT NULL DEFAULT 0;
 ALTER TABLE sms_messages ADD COLUMN IF NOT EXISTS next_try_at timestamptz NOT NULL DEFAULT now();
 
+-- Who has taken a message to send it: whoever never heard that it has may give it back.
+ALTER TABLE sms_messages ADD COLUMN IF NOT EXISTS taken_by uuid;
+
 -- When something that failed is tried again: at once, then at intervals that double, none of them exact, up to 64 times
 -- the first; not before the provider asked for.
 CREATE OR REPLACE FUNCTION next_try(tries integer, first_wait double precision, asked double precision)

@@ -57,6 +57,7 @@ class Services:
         db = Database(settings.database_url, settings.database_seconds, breakers)
         redis = _redis(settings, context, alerts)
         alerts.share(db, redis)
+        desk = Desk(alerts)
         telnyx = Telnyx(outgoing, settings.telnyx_api_base, settings.telnyx_api_key, settings.telnyx_seconds)
         retell = Retell(outgoing, settings.retell_api_base, settings.retell_api_key, settings.retell_seconds)
         stripe = Stripe(outgoing, settings.stripe_api_base, settings.stripe_secret_key, settings.stripe_seconds)
@@ -81,8 +82,8 @@ class Services:
             google=google,
             calendar=Calendar(db, google, alerts, settings.google_seconds, settings.retry_seconds),
             fees=Fees(db, stripe, alerts, settings.retry_seconds),
-            messages=Messages(db, telnyx, alerts, settings.retry_seconds),
-            desk=Desk(alerts),
+            messages=Messages(db, telnyx, alerts, desk.later, settings.retry_seconds),
+            desk=desk,
             traffic=Traffic(db, alerts.error),
         )
 

@@ -234,6 +234,6 @@ def test_a_provider_that_is_down_is_told_and_that_it_is_back(world: World, monke
     world.run(scenario)
     assert told == [
         "slack :rotating_light: stripe is down: stripe answered 503; booking fees wait",
-        "slack :white_check_mark: stripe answers again",
+        "slack :white_check_mark: resolved: stripe answers again",
         "slack :rotating_light: stripe is down: stripe answered 500; booking fees wait",
     ]

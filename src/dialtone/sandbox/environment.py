@@ -12,7 +12,7 @@ from typing import Any
 
 from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
-from dialtone.sandbox.interception import HOSTS
+from dialtone.sandbox.interception import HOSTS, PATIENCE
 from dialtone.sandbox.ports import free_ports
 from dialtone.sandbox.postgres import ADMIN, DEFECTS_FILE, OWNER, PROBER, REPAIRER, Cluster
 from dialtone.standins.postgrest.roles import AUTHENTICATOR
@@ -153,6 +153,7 @@ class Plan:
             "TLS_WRONG_HOST_KEY_FILE": str(files.wrong_host.key),
             "EDGE_CLIENT_HEADER": self.client_header,
             "DEFECTS_FILE": str(self.defects_file),
+            **(PATIENCE if self.between else {}),
         }
 
     def for_standins(self) -> dict[str, Any]:

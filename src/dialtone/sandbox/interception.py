@@ -26,6 +26,18 @@ HOSTS = {
     "postgres": "postgres",
 }
 """Part of the sandbox -> the host that it stands for, under which faults and the journal know it."""
+PATIENCE = {
+    "ANSWER_SECONDS": "2.5",
+    "STRIPE_SECONDS": "2",
+    "RETELL_SECONDS": "1.5",
+    "TELNYX_SECONDS": "1.5",
+    "GOOGLE_SECONDS": "2",
+    "DATABASE_SECONDS": "1.5",
+    "RETRY_SECONDS": "0.5",
+    "BREAKER_FAILURES": "3",
+    "BREAKER_SECONDS": "1",
+}
+"""Settings of the suite's own application with an interceptor before it: as ever, but shorter, as experiments are."""
 _TCP = {"smtp", "postgres"}
 
 

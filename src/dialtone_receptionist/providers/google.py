@@ -77,12 +77,12 @@ class Google:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise GoogleUnavailable(f"the token endpoint answered {answer.status_code} without JSON")
+            raise GoogleUnavailable(f"google's token endpoint answered {answer.status_code} without JSON")
         if answer.status_code == 400 and body.get("error") == "invalid_grant":
             raise InvalidGrant
         token = body.get("access_token")
         if not answer.is_success or not isinstance(token, str):
-            raise GoogleUnavailable(f"the token endpoint answered {answer.status_code}")
+            raise GoogleUnavailable(f"google's token endpoint answered {answer.status_code}")
         expires_in = body.get("expires_in")
         return Tokens(
             token, float(expires_in) if isinstance(expires_in, int | float) else 0.0, body.get("refresh_token")

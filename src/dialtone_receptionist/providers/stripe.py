@@ -36,6 +36,11 @@ class Stripe:
     api_key: str
     seconds: float = 4.0
 
+    @property
+    def longest(self) -> float:
+        """Seconds that a charge may take, all steps and tries together."""
+        return _STEPS * self.seconds
+
     async def charge(self, customer: str, amount_cents: int, description: str, reference: str, key: str) -> str:
         """Invoice `customer` at once; the id of the paid invoice.
 
@@ -43,7 +48,7 @@ class Stripe:
         24 h that Stripe remembers keys. Raises `StripeRefusal` and `OutgoingError`.
         """
         metadata = {"metadata[appointment_id]": reference}
-        budget = Budget(None if on("no-timeout-stripe") else _STEPS * self.seconds)
+        budget = Budget(None if on("no-timeout-stripe") else self.longest)
         await self._post(
             budget,
             "/v1/invoiceitems",

@@ -33,7 +33,8 @@ Tool = dict[str, Any]
 UNAVAILABLE = "The booking system does not answer just now. Please take a number: somebody will call back."
 """What the agent is to tell the caller."""
 
-_SECOND_TRY = 0.3  # seconds until a tool call that met a broken connection is tried again, if it took no longer
+_AGAIN = (0.05, 0.2, 0.5)  # seconds until a tool call that met a broken connection is tried again
+_PATIENCE = 1.0  # seconds after which it is not
 
 _PHONE = re.compile(r"\+?\d{7,15}")
 _MISSED = ("dial_busy", "dial_no_answer", "user_declined", "voicemail_reached")
@@ -117,8 +118,8 @@ async def _run(found: Services, tool: Any, message: dict[str, Any]) -> Tool:
 
 
 async def _with_database(found: Services, tool: Any, call: Tool, arguments: Tool) -> Tool:
-    """A connection that breaks may be the only one: what a tool call does, it does once, so it is tried once more."""
-    started = time.monotonic()
+    """A connection that breaks may be the only one: what a tool call does, it does once, so it can be tried again."""
+    started, waits = time.monotonic(), iter(() if on("database-tried-once") else _AGAIN)
     while True:
         try:
             row = await tenants.by_agent(found.db, _text_of(call, "agent_id"), _text_of(call, "to_number"))
@@ -126,9 +127,10 @@ async def _with_database(found: Services, tool: Any, call: Tool, arguments: Tool
                 return {"success": False, "error": "business_not_found"}
             answer: Tool = await tool(found, row, call, arguments)
         except psycopg.OperationalError:
-            if time.monotonic() - started > _SECOND_TRY or on("database-tried-once"):
+            wait = next(waits, None)
+            if wait is None or time.monotonic() - started > _PATIENCE:
                 raise
-            await asyncio.sleep(_SECOND_TRY)
+            await asyncio.sleep(wait)
         else:
             return answer
 

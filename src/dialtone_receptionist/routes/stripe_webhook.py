@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,8 @@ async def stripe_webhook(request: Request) -> Response:
     if await seen_in_redis(found.redis, "stripe", event_id):
         return received()
     created = event.get("created")
+    if on("late-event-ignored") and isinstance(created, int) and created < time.time() - 300:
+        return received()
     await _process(found, handler, event_id, event_type, subject, created if isinstance(created, int) else 0)
     return received()
 
