@@ -240,7 +240,7 @@ class Story:
         limit = self.aims.recover_within if within is None else within
         balance: Ledger = eventually(
             look,
-            lambda found: found.balanced and not found.count(Outcome.PENDING),
+            lambda found: bool(found.count(Outcome.DOUBLED)) or (found.balanced and not found.count(Outcome.PENDING)),
             within=limit,
             sleep=lambda pause: time.sleep(max(pause, _LEDGER_PAUSE)),
         )
