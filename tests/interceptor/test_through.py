@@ -307,12 +307,13 @@ def test_what_a_host_may_be_told() -> None:
             build({"hosts": {"x": {"listen": "127.0.0.1:1", **entry}}})
 
 
+@pytest.mark.parametrize("half", [False, True], ids=["open", "half-closed"])
 @pytest.mark.parametrize(
     "fault",
     [{"fault": "latency", "seconds": 0.01}, {"fault": "reset", "after": 40}, {"fault": "freeze", "after": 10}, None],
     ids=lambda fault: fault["fault"] if fault else "none",
 )
-def test_what_is_over_needs_no_collector(proxy: Proxy, fault: dict[str, Any] | None) -> None:
+def test_what_is_over_needs_no_collector(proxy: Proxy, fault: dict[str, Any] | None, half: bool) -> None:
     """A connection goes with its last reference: under load a collector comes late, and takes long then."""
     if fault is not None:
         proxy.put(fault)
@@ -332,6 +333,8 @@ def test_what_is_over_needs_no_collector(proxy: Proxy, fault: dict[str, Any] | N
         with proxy.connect() as sock:
             inbound = proxy.await_(only())
             sock.sendall(GET)
+            if half:
+                sock.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionResetError):
                 sock.recv(1)
         proxy.call(proxy.core.board.end)

@@ -29,6 +29,7 @@ class Inbound(Lane):
 
     def __init__(self, core: Core, bound: str | None = None) -> None:
         super().__init__(core, bound)
+        self._patience: asyncio.TimerHandle | None = None
         self._pending = bytearray()  # of a request's body, while its upstream is being dialled
 
     def eof_received(self) -> bool:
@@ -43,7 +44,7 @@ class Inbound(Lane):
         if exchange is None or not exchange.request_done:
             return False
         patience = self.core.patience if exchange.acts is not None else UPSTREAM_PATIENCE
-        self.core.loop.call_later(patience, self._give_up, exchange)
+        self._patience = self.core.loop.call_later(patience, self._give_up, exchange)
         return True
 
     def _give_up(self, exchange: Exchange) -> None:
@@ -53,6 +54,8 @@ class Inbound(Lane):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""
+        if self._patience is not None:
+            self._patience.cancel()  # else it would keep all of this until then
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             self.core.journal.event(
