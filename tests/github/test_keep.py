@@ -61,10 +61,10 @@ def test_the_newest_of_ours(here: Path, site: Site, history: bytes) -> None:
     whole = zipped("history.db", history)
     site.github.held.artifacts = [
         Artifact(NAME, whole),
-        Artifact(NAME, b"poison", branch="topic"),
-        Artifact(NAME, b"poison", fork=True),
-        Artifact(NAME, b"poison", expired=True),
-        Artifact("dialtone-history-preview", b"poison"),
+        Artifact(NAME, whole, branch="topic"),
+        Artifact(NAME, whole, fork=True),
+        Artifact(NAME, whole, expired=True),
+        Artifact("dialtone-history-preview", whole),
     ]
     told, where = restored(here, site)
     assert (where, "artifact 0" in told) == ("build/history.db", True)

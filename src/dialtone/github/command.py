@@ -64,11 +64,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _guarded(action: Action, args: argparse.Namespace) -> int:
+    job = Job()
     try:
-        return action(args, Job())
+        return action(args, job)
     except (GitHubError, JobError, SealError, StoreError) as wrong:
         print(f"::error::{text.escaped(str(wrong))}")
         return 1
+    finally:
+        job.close()
 
 
 def _deployment(args: argparse.Namespace, job: Job) -> int:

@@ -71,6 +71,11 @@ class Job:
         base = self.environ.get("GITHUB_API_URL", "https://api.github.com")
         return Api(self.environ.get("GITHUB_TOKEN", ""), self.repository, base)
 
+    def close(self) -> None:
+        """Close idle connections, if there are any."""
+        if "api" in self.__dict__:
+            self.api.close()
+
     @cached_property
     def private(self) -> bool:
         """Whether nobody outside sees its logs and artifacts. What cannot be found out counts as public."""
