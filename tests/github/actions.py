@@ -166,6 +166,7 @@ class Runner:
         if condition != "true" and not Expression(condition, known).value():
             done.skipped = True
             return done
+        known["env"] = {k: filled(v, known) for k, v in (env or {}).items()}
         for number, step in enumerate(steps):
             title = step.get("name") or step.get("id") or step.get("uses") or str(number)
             when = str(step.get("if", "success()"))
@@ -189,8 +190,9 @@ class Runner:
     def _uses(self, step: dict[str, Any], known: Mapping[str, Any], done: Run) -> None:
         told = {k: filled(v, known) for k, v in step.get("with", {}).items()}
         if "upload" in step["uses"]:
-            assert (self.folder / told["path"]).is_dir(), told
-            done.uploads[told.get("name", "page")] = self.folder / told["path"]
+            paths = [self.folder / line for line in told["path"].split()]
+            assert any(path.exists() for path in paths), told
+            done.uploads[told.get("name", "page")] = paths[0]
 
     def _shell(self, title: str, script: str, given: dict[str, str], done: Run) -> Step:
         assert "${{" not in script, f"{title}: an expression in a shell"

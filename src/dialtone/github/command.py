@@ -49,10 +49,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     made.add_argument("--target", default="production", metavar="NAME", help="whose history (production)")
     made = step("run", running.run, "run a command; a public repository's log does not show what it prints")
     running.add_arguments(made)
+    made = step("fetch", _fetch, "bring a part of the last run's report back into the build folder")
+    made.add_argument("name", help="of the artifact")
+    made.add_argument("--part", required=True, metavar="FOLDER", help="which of its folders")
     made = step("tell", _tell, "tell the outcome: summary, lines of checks, check run, comment, issue")
     made.add_argument("--title", default="Checks", help="above the summary")
     made.add_argument("--comment", metavar="KEY", help="one comment on the pull request, updated in place")
     made.add_argument("--issue", metavar="KEY", help="one issue, updated in place")
+    made.add_argument("--document", type=Path, metavar="FILE", help="this below the summary, in a private repository")
     made.add_argument("--checklist", type=Path, metavar="FILE", help="what people have to do, into the issue")
     step(
         "pack",
@@ -99,6 +103,11 @@ def _restore(args: argparse.Namespace, job: Job) -> int:
     return 0
 
 
+def _fetch(args: argparse.Namespace, job: Job) -> int:
+    print(keep.fetch(job, args.name, args.part))
+    return 0
+
+
 def _tell(args: argparse.Namespace, job: Job) -> int:
     known, verdicts, full = recall(), document(VERDICTS), job.private
     code, blocked = known.get("exit_code"), str(known.get("blocked") or "")
@@ -109,6 +118,8 @@ def _tell(args: argparse.Namespace, job: Job) -> int:
     how = tell.conclusion(code, os.environ.get("JOB_STATUS", ""), blocked)
     head = blocked or ("cancelled" if how == "cancelled" else text.headline(verdicts, code))
     lines = [f"**{text.plain(head)}**", _proved(full), text.table(verdicts, full=full), f"[The run]({job.run_url})"]
+    if full and args.document and args.document.is_file():
+        lines.append(args.document.read_text())
     body = text.page(args.title, lines)
     job.summary(body)
     worst = text.worst(verdicts)

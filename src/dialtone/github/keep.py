@@ -48,11 +48,32 @@ def restore(job: Job, target: str) -> str:
     return told
 
 
-def _newest(job: Job, target: str) -> str:
-    name = artifact(target)
+def fetch(job: Job, name: str, part: str, build: Path = Path("build")) -> str:
+    """Bring one part of the last report of this name back into the build folder; what is to be told."""
+    found, branch = _listed(job, name)
+    if not found:
+        return f"::notice title={name}::no artifact {name} of {branch} is there: this run is the first"
+    with tempfile.TemporaryDirectory(prefix="dialtone-report-") as made:
+        folder = Path(made)
+        sealed.unpacked(job.api.download(f"/actions/artifacts/{found[0]['id']}/zip"), folder)
+        if (folder / "report.sealed").is_file():
+            content = sealed.unseal((folder / "report.sealed").read_bytes(), os.environ.get(SECRET, ""))
+            sealed.unpacked(content, folder)
+        if not (folder / part).is_dir():
+            return f"::notice title={name}::artifact {found[0]['id']} holds no {part}"
+        shutil.copytree(folder / part, build / part, dirs_exist_ok=True)
+    return f"{part} of artifact {found[0]['id']} is in {build / part}"
+
+
+def _listed(job: Job, name: str) -> tuple[list[dict[str, Any]], str]:
     branch = (job.payload.get("repository") or {}).get("default_branch") or os.environ.get("GITHUB_REF_NAME", "main")
     listed = job.api.ask("GET", f"/actions/artifacts?name={name}&per_page=100")["artifacts"]
-    found = [one for one in listed if not one["expired"] and _own(one, branch)]
+    return [one for one in listed if not one["expired"] and _own(one, branch)], branch
+
+
+def _newest(job: Job, target: str) -> str:
+    name = artifact(target)
+    found, branch = _listed(job, name)
     damaged = ""
     for one in found[:_LOOKS]:
         with tempfile.TemporaryDirectory(prefix="dialtone-history-") as folder:
