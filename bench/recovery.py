@@ -71,7 +71,9 @@ def main() -> int:
     bench.bar("not refused", tried - refused, "", most=0)
     bench.bar("refused", refused, "", least=9)
     bench.bar("RPO, worst", round(max((float(run["rpo"]) for run in every), default=99.0), 2), "s", most=RPO)
-    bench.bar("RTO, worst", round(max((float(run["seconds_to_recover"]) for run in every), default=99.0), 2), "s", most=30)
+    bench.bar(
+        "RTO, worst", round(max((float(run["seconds_to_recover"]) for run in every), default=99.0), 2), "s", most=30
+    )
     return bench.finish()
 
 

@@ -9,7 +9,7 @@ from tests.docs.conftest import ROOT
 
 from dialtone.drill.declared import experiment
 from dialtone.drill.story import Story
-from dialtone.fixtures import experiments
+from dialtone.fixtures import experiments, recovery
 
 TEXT = (ROOT / "docs" / "write-an-experiment.md").read_text()
 
@@ -23,7 +23,8 @@ def test_arguments_are_those_of_experiment() -> None:
 
 def test_fixtures_are_those_of_the_plugin() -> None:
     """Every fixture of experiments is on the page, and no other."""
-    found = {n for n, thing in vars(experiments).items() if type(thing).__name__ == "FixtureFunctionDefinition"}
+    there = {**vars(experiments), **vars(recovery)}
+    found = {n for n, thing in there.items() if type(thing).__name__ == "FixtureFunctionDefinition"}
     section = TEXT.split("## What it may ask for")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == {name for name in found if not name.startswith("_")}
 
