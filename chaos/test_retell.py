@@ -31,7 +31,7 @@ CLAIMS = ["escalation-skipped", "alert-missing-retell", "alert-floods"]
 def test_a_call_reaches_a_human(story, fault, tenants, ring, heard, reconciled):
     """While Retell takes no call, each is put through to the escalation phone; the team hears of it once."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     with story.fault(fault):
         calls = [ring(tenant), ring(tenant)]
         story.fallback("Telnyx' events are taken", all(call.taken for call in calls))
@@ -41,7 +41,7 @@ def test_a_call_reaches_a_human(story, fault, tenants, ring, heard, reconciled):
         )
         story.alert("sentry", names=["retell"], about=tenant["id"])
         story.alert("slack", names=["retell"], about=tenant["id"])
-    story.recovered("a call reaches the agent again", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.recovered("a call reaches the agent again", lambda: heard(ring(tenant), "transfer", "sip:", within=2))
     story.ledger(reconciled)
 
 
@@ -56,7 +56,7 @@ def test_a_call_reaches_a_human(story, fault, tenants, ring, heard, reconciled):
 def test_a_slow_agent_still_gets_the_call(story, fault, tenants, ring, heard, reconciled):
     """Retell takes a second: the caller hears it ring a little longer, and nobody is woken."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     with story.fault(fault):
         story.fallback("the call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
     story.ledger(reconciled)

@@ -21,7 +21,7 @@ PATIENCE = 2.0  # seconds: a report must not make a caller wait
         "unavailable": fault("sentry.envelope.unavailable"),
         "key-disabled": fault("sentry.envelope.disabled_key"),
     },
-    catches=["sentry-needed"],
+    catches=["sentry-needed", "alert-missing-stripe", "alert-floods", "fee-not-queued", "fee-outbox-not-drained"],
 )
 def test_nobody_needs_sentry(story, fault, tenants, book, reconciled):
     """Stripe and Sentry fail: callers are booked soon, Slack hears of the fee, and each fee is charged later."""

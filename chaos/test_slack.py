@@ -7,6 +7,7 @@ from dialtone import experiment, fault
 HOST = "hooks.slack.com"
 NEEDS = ["webhooks.retell", "tenant", "journal", "requests.book", "routes.jobs", "cron"]
 STRIPE = fault("stripe.any.unavailable")
+CLAIMS = ["alert-no-second-channel", "alert-floods", "alert-missing-stripe"]
 PATIENCE = 2.0  # seconds: an alert must not make a caller wait
 
 
@@ -24,8 +25,8 @@ PATIENCE = 2.0  # seconds: an alert must not make a caller wait
         "limited": fault("slack.webhook.rate_limited"),
     },
     catches={
-        **{case: ["alert-no-second-channel"] for case in ("gone", "revoked", "unavailable", "limited")},
-        "silent": ["alert-no-second-channel", "alert-in-the-way"],
+        **dict.fromkeys(("gone", "revoked", "unavailable", "limited"), CLAIMS),
+        "silent": [*CLAIMS, "alert-in-the-way"],
     },
 )
 def test_mail_carries_what_slack_does_not(story, fault, tenants, book):
@@ -48,7 +49,7 @@ def test_mail_carries_what_slack_does_not(story, fault, tenants, book):
     needs=NEEDS,
     recover_within=15,
     faults={"gone": fault("refuse", host=HOST), "revoked": fault("slack.webhook.no_service")},
-    catches=["alert-dropped"],
+    catches=["alert-dropped", "alert-missing-stripe"],
 )
 def test_what_no_channel_takes_is_told_later(story, fault, tenants, book, cron, report, journal):
     """Stripe, Slack and the mailbox fail at once: people hear of the fee as soon as one of them can be reached."""

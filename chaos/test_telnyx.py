@@ -101,7 +101,7 @@ def test_a_silent_telnyx_costs_the_caller_a_moment(story, fault, tenants, book):
 def test_a_live_call_is_commanded_again(story, fault, tenants, ring, heard, reconciled):
     """Telnyx fails at one command to a live call: it is sent again, and the caller notices nothing."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     with story.fault(fault):
         call = ring(tenant)
         story.fallback("the call is answered", lambda: heard(call, "answer"))
@@ -129,7 +129,7 @@ def test_a_live_call_is_commanded_again(story, fault, tenants, ring, heard, reco
 def test_unanswered_calls_are_told(story, fault, tenants, ring, heard, reconciled):
     """Telnyx takes no command: nobody can answer the call, so a human hears of it at once, and it is noted."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     with story.fault(fault):
         story.fallback("Telnyx' event is taken", ring(tenant).taken)
         story.alert("slack", names=["not answered", "telnyx"], about=tenant["id"])

@@ -8,7 +8,7 @@ from dialtone.template import body
 HOST = "sandbox.upstash.io"
 PATIENCE = 3.0  # seconds that a visitor waits for a page at most
 CLAIMS = [
-    *("ratelimit-fails-closed", "ratelimit-fails-open", "alert-missing-redis", "alert-never-resolved"),
+    *("ratelimit-fails-closed", "ratelimit-fails-open", "alert-missing-redis", "alert-never-resolved", "alert-floods"),
 ]
 
 

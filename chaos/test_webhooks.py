@@ -22,7 +22,7 @@ EARLIER = "2026-01-02T10:00:00Z"
 def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, heard, journal, reconciled):
     """Telnyx tells of a call a second time while the first is being put through: the agent is called once."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     before = len(_registered(journal, tenant))
     with story.fault(fault):
         call = ring(tenant)
@@ -43,7 +43,7 @@ def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, 
 def test_a_call_that_is_over_before_it_rings(story, fault, tenants, ring, heard, hook, reconciled, db, target):
     """The end of a call is told before its beginning: it is noted as over, and nobody is called."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
+    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
     with story.fault(fault):
         story.fallback("a call in order reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
         voice = hook("telnyx_voice", tenant)

@@ -48,7 +48,7 @@ class Provider:
             return self.refresh(token)
         token = request.headers["authorization"].removeprefix("Bearer ")
         self.writes.append(token)
-        assert json.loads(request.content)["id"].startswith("b")
+        assert request.method == "DELETE" or json.loads(request.content)["id"].startswith("b")
         return self.write(token)
 
 
@@ -251,6 +251,25 @@ def test_a_failed_write_is_made_up_for_by_cron(world: World) -> None:
         return len(waiting)
 
     assert [world.run(work), world.run(work)] == [1, 0]
+
+
+@pytest.mark.parametrize("status", ["scheduled", "cancelled"])
+def test_a_change_that_the_calendar_did_not_take_is_made_up_for_by_cron(world: World, status: str) -> None:
+    """A moved or cancelled appointment is brought to the calendar later, once; an event that is gone is no trouble."""
+    row = world.connected(life=3000)
+    appointment = world.appointment(row)
+    world.db.execute(
+        "UPDATE appointments SET google_event_id = 'b1', calendar_stale_at = now(), status = %s WHERE id = %s",
+        (status, appointment.id),
+    )
+    answers = [503, 503, 503, 404]  # three tries of one call, then the event is not there any more
+    world.google.write = lambda _: httpx.Response(answers.pop(0), json={})
+
+    async def work(calendar: Calendar) -> list[bool]:
+        waiting = [pair for pair in await calendar.stale(50) if pair[0][0].id == row["id"]]
+        return [await calendar.follow(*pair, stale_at) for pair, stale_at in waiting]
+
+    assert [world.run(work) for _ in range(3)] == [[False], [True], []]
 
 
 def test_who_never_connected_is_left_alone(world: World) -> None:

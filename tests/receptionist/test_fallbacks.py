@@ -16,6 +16,7 @@ from tests.receptionist.test_business_path import CALLER, CRON, World, book, sms
 
 from dialtone_receptionist.alerts import Alerts
 from dialtone_receptionist.database import Database
+from dialtone_receptionist.messages import Messages
 from dialtone_receptionist.services import Services
 
 VOICE = "/api/telnyx/voice-webhook"
@@ -122,6 +123,31 @@ def test_without_database_calls_go_to_a_human_and_are_noted_later(world: World) 
     assert [action for control, action, _ in sent if control == controls[2]] == ["answer", "speak"]
     assert len(world.rows("SELECT FROM calls WHERE business_id = %s", row["id"])) == 2
     assert world.rows("SELECT FROM webhook_events WHERE provider = 'telnyx' AND processed_at IS NULL") == []
+
+
+def test_a_message_taken_in_doubt_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks when a message was taken to be sent: it is sent later, once."""
+    row = world.tenant(stripe_customer_id=None)
+    take = Messages._take
+
+    async def broken(*arguments: Any) -> None:
+        await take(*arguments)
+        raise psycopg.OperationalError("the connection broke")
+
+    async def scenario(client: httpx.AsyncClient, services: Services) -> None:
+        monkeypatch.setattr(Messages, "_take", broken)
+        assert (await book(client, row))["success"]
+        assert world.rows("SELECT status FROM sms_messages WHERE business_id = %s", row["id"]) == [
+            {"status": "sending"}
+        ]
+        monkeypatch.setattr(Messages, "_take", take)
+        await services.desk.note()
+        for _ in range(2):
+            await client.get("/api/cron/process-jobs", headers=CRON)
+
+    world.run(scenario)
+    assert world.router["sms"].call_count == 1
+    assert world.rows("SELECT status FROM sms_messages WHERE business_id = %s", row["id"]) == [{"status": "sent"}]
 
 
 def test_events_of_a_call_in_the_wrong_order(world: World) -> None:
