@@ -80,12 +80,11 @@ async def _ring(found: Services, event_id: str, payload: dict[str, Any]) -> None
 async def _note_ring(found: Services, event_id: str, call: IncomingCall, business: Row | None) -> bool:
     """Note a call that rings; whether it is to be picked up: not twice, and not when it is over already."""
     async with found.db.transaction() as connection:
-        if not await claim(connection, "telnyx", event_id, "call.initiated") and not on("ring-redelivery-answered"):
-            return False
+        if not await claim(connection, "telnyx", event_id, "call.initiated"):
+            return on("ring-redelivery-answered")
         if business is None:
             return True
-        is_new = await note_new(connection, business, call.control_id, call.from_number, call.to_number, "initiated")
-        return is_new or on("ring-redelivery-answered")
+        return await note_new(connection, business, call.control_id, call.from_number, call.to_number, "initiated")
 
 
 def _ring_without_database(found: Services, event_id: str, call: IncomingCall) -> None:
