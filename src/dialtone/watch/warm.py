@@ -24,7 +24,7 @@ from dialtone import report as reports
 from dialtone.budget import Need
 from dialtone.environment import Environment
 from dialtone.evidence import MONTH
-from dialtone.keeping import EVERY, Keeping
+from dialtone.keeping import EVERY, LEFT, Keeping
 from dialtone.session import SESSION, id_of, meta_of, reads_of
 from dialtone.verdict import Effect, Misdeclared
 from dialtone.watch.allowance import month, spread
@@ -180,26 +180,29 @@ def _catalogue(own: Session) -> dict[str, Any]:
     unarmed: dict[str, str] = {}
     needs: list[Need] = []
     reads: dict[str, dict[str, int]] = {}
-    for item in own.checks:
+    intervals: dict[str, float] = {}
+    others = own.config.stash.get(LEFT, [])  # of other shards: what is allowed is allowed to all together
+    for item in [*own.checks, *others]:
         meta = meta_of(item)
         if meta is None or meta.experiment:
             continue
         reason = _unarmed(own, item, meta)
         if reason:
-            unarmed[id_of(item)] = reason
+            unarmed |= {id_of(item): reason} if item not in others else {}
             continue
         every = schedule.of(id_of(item), meta.every) if schedule else meta.every or _DEFAULT
         if meta.effect is not Effect.READS and target.profile.kind != "sandbox":
             every = max(every, schedule.least if schedule else _LEAST)
-        armed.append(
-            {"id": id_of(item), "nodeid": item.nodeid, "severity": str(meta.severity), "every": every,
-             "limit": schedule.limit if schedule else _LIMIT, "declared": reports.declared(meta)}
-        )  # fmt: skip
+        intervals[item.nodeid] = every
+        if item not in others:
+            armed.append(
+                {"id": id_of(item), "nodeid": item.nodeid, "severity": str(meta.severity), "every": every,
+                 "limit": schedule.limit if schedule else _LIMIT, "declared": reports.declared(meta)}
+            )  # fmt: skip
         needs.append(Need(item.nodeid, meta.severity, meta.requests, meta.samples))
         reads[item.nodeid] = reads_of(item, meta)
     if not armed:
         raise pytest.UsageError("no check is armed: `dialtone profile` says what each lacks")
-    intervals = {str(one["nodeid"]): float(one["every"]) for one in armed}
     _within(target, reads, intervals)
     budget = target.profile.budget
     if budget is not None and target.profile.client_address is None:
