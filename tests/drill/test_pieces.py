@@ -95,7 +95,14 @@ def _books(**answers: Any) -> Books:
             key="meta.order",
             translate="known",
         ),
-        "message": Book(of="order", accepted={"provider": "sms"}, key="body.text", part=r"\d+", id="seq"),
+        "message": Book(
+            of="order",
+            accepted={"provider": "sms"},
+            key="body.text",
+            part=r"\d+",
+            id="seq",
+            whose={"body.shop": "customer"},
+        ),
     }
 
     def rows(sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -123,9 +130,10 @@ def test_books_are_read_each_in_its_way() -> None:
         known=[{"key": "a", "known": "1"}],
         charges={"data": [{"lines": [{"id": "x", "meta": {"order": "a"}}]}, {"lines": []}]},
         sms=[
-            {"seq": 1, "accepted": True, "body": {"text": "order 1"}},
-            {"seq": 2, "accepted": False, "body": {"text": "order 1"}},
-            {"seq": 3, "accepted": True, "body": {"text": "hello"}},
+            {"seq": 1, "accepted": True, "body": {"text": "order 1", "shop": "cus"}},
+            {"seq": 2, "accepted": False, "body": {"text": "order 1", "shop": "cus"}},
+            {"seq": 4, "accepted": True, "body": {"text": "order 1", "shop": "another"}},
+            {"seq": 3, "accepted": True, "body": {"text": "hello", "shop": "cus"}},
         ],
     )
     assert books.read([TENANT]) == {
@@ -138,7 +146,7 @@ def test_what_will_be_done_is_pending_as_long_as_it_is_due() -> None:
     """By the SQL that tells of it."""
     books = _books(
         rows=[{"key": "1", "id": "a", "at": 5.0}],
-        sms=[{"seq": 1, "accepted": True, "body": {"text": "1"}}],
+        sms=[{"seq": 1, "accepted": True, "body": {"text": "1", "shop": "cus"}}],
         retries=[{"duty": "charge", "key": "1", "due": 1000.0}],
     )
     assert books.due([TENANT]) == [Retry("charge", "1", 1000.0)]
@@ -151,7 +159,7 @@ def test_the_targets_clock_may_be_off_by_a_minute() -> None:
     for due in (840.0, 960.0):
         books = _books(
             rows=[{"key": "1", "id": "a", "at": 960.0}],
-            sms=[{"seq": 1, "accepted": True, "body": {"text": "1"}}],
+            sms=[{"seq": 1, "accepted": True, "body": {"text": "1", "shop": "cus"}}],
             retries=[{"duty": "charge", "key": "1", "due": due}],
         )
         assert books.balance([Promise("order", "1", 900.0)], TENANT, now=900).counts["charge"]["pending"] == 1

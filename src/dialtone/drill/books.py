@@ -81,7 +81,7 @@ class Books:
         elif book.accepted is not None:
             wanted = book.accepted
             asked = {"provider": wanted.provider, "path": wanted.path, "method": wanted.method, "limit": 20_000}
-            yield from (entry for entry in self._accepted(**asked) if entry["accepted"])
+            yield from (e for e in self._accepted(**asked) if e["accepted"] and _is_of(e, book.whose, tenants))
         else:
             for tenant in tenants:
                 path = fill(book.path or "", {k: v for k, v in tenant.items() if v is not None})
@@ -90,6 +90,11 @@ class Books:
 
 def _ids(tenants: Sequence[Tenant]) -> list[str]:
     return [str(tenant["id"]) for tenant in tenants]
+
+
+def _is_of(entry: Any, whose: Mapping[str, str], tenants: Sequence[Tenant]) -> bool:
+    """Whether an entry belongs to one of the tenants; where nothing tells, it does."""
+    return not whose or any(all(_at(entry, at) == tenant.get(name) for at, name in whose.items()) for tenant in tenants)
 
 
 def _part(book: Book, key: Any) -> str | None:

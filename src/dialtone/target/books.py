@@ -34,6 +34,10 @@ class Book(Part):
     id: Text = Field(default="id", description="field of an entry that no other has")
     at: str | None = Field(default=None, description="field of an entry that holds its time")
     part: str | None = Field(default=None, description="regular expression: the part of `key` that is the key")
+    whose: dict[str, str] = Field(
+        default={},
+        description="field of an entry -> field of the tenant that it equals: entries of others are left out",
+    )
     translate: str | None = Field(
         default=None, description="SQL with the columns `key` and `known`, for %(tenants)s: what a key is known as"
     )
