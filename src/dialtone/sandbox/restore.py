@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dialtone.sandbox.postgres import program
+from dialtone.sandbox.processes import RUN_ID_VARIABLE
 
 _LIMIT = 3600.0  # seconds for each of the two
 _TABLES = """SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -129,12 +130,16 @@ def in_database(url: str, database: str) -> str:
     return make_conninfo(url, dbname=database)
 
 
-def libpq(url: str) -> dict[str, str]:
-    """libpq's variables for a URL: a password on a command line is seen by everybody."""
+def libpq(url: str, run_id: str | None = None) -> dict[str, str]:
+    """libpq's variables for a URL: a password on a command line is seen by everybody.
+
+    A process that carries the `run_id` of a sandbox ends with that, however its parent does.
+    """
     from psycopg.conninfo import conninfo_to_dict
 
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
     names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
     told = {names[key]: str(value) for key, value in conninfo_to_dict(url).items() if key in names and value}
     kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "TMPDIR")}
-    return {**kept, "PGCONNECT_TIMEOUT": "10", "PGSYSCONFDIR": os.devnull, **told}
+    own = {RUN_ID_VARIABLE: run_id} if run_id else {}
+    return {**kept, "PGCONNECT_TIMEOUT": "10", "PGSYSCONFDIR": os.devnull, **told, **own}

@@ -66,13 +66,21 @@ class Backup:
 class Taking:
     """A base backup that is being taken into the new folder `into`."""
 
-    def __init__(self, url: str, into: Path, archive: Path, *, clock: Callable[[], float] = time.time) -> None:
-        """Begin. `url` is that of a role that may replicate. Raises OSError."""
+    def __init__(
+        self,
+        url: str,
+        into: Path,
+        archive: Path,
+        *,
+        run_id: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin. `url` is that of a role that may replicate; it ends with the sandbox `run_id`. Raises OSError."""
         self._into, self._archive, self._clock, self._begun = into, archive, clock, clock()
         command = [str(program("pg_basebackup")), f"--pgdata={into}", "--wal-method=none", "--checkpoint=fast"]
         command += ["--no-sync", "--no-password", "--label=dialtone", f"--max-rate={_RATE}"]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=libpq(url)
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=libpq(url, run_id)
         )
 
     @property

@@ -58,17 +58,18 @@ def take(
     schemas: Sequence[str],
     *,
     without: Sequence[str] = (),
+    run_id: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Dump:
     """Dump these schemas of a database into the new file `into`, in one transaction that only reads.
 
-    Tables in `without` are left out. Waits 10 s at most for a lock. Raises DumpRefused.
+    Tables in `without` are left out; it ends with the sandbox `run_id`. Waits 10 s at most for a lock. Raises DumpRefused.
     """
     command = [str(program("pg_dump")), "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
     command += ["--lock-wait-timeout=10s", f"--file={into}", *(f"--schema={name}" for name in schemas)]
     command += [f"--exclude-table={name}" for name in without]
     begun = clock()
-    done = _run(command, libpq(url))
+    done = _run(command, libpq(url, run_id))
     if done.returncode:
         raise DumpRefused(f"pg_dump ended with exit code {done.returncode}: {_why(done.stderr)}")
     into.chmod(0o600)

@@ -123,7 +123,7 @@ def prove(
         if is_url:
             there = Database(source, statement_timeout=_SOURCE_LIMIT, application_name="dialtone restore proof")
             tell("taking a dump of the source, which is only read")
-            given, extensions, states = _taken(there, source, place / "dump", schemas, notes, clock)
+            given, extensions, states = _taken(there, source, place, schemas, notes, clock)
         else:
             extensions = [(name, "public") for name in given.extensions]
         administrator = Database(scratch.admin_database_url)
@@ -144,7 +144,7 @@ def prove(
 
 
 def _taken(
-    there: Any, url: str, into: Path, schemas: Sequence[str], notes: list[str], clock: Callable[[], float]
+    there: Any, url: str, place: Path, schemas: Sequence[str], notes: list[str], clock: Callable[[], float]
 ) -> tuple[Dump, list[tuple[str, str]], list[Mapping[str, Table]]]:
     """A dump of the source, its extensions, and its tables before and after: it lives on meanwhile."""
     from dialtone.probes.database import DatabaseFailure
@@ -154,7 +154,7 @@ def _taken(
             notes.append("the role that took the dump could write there: give the drill one that only reads")
         extensions = [(row["name"], row["schema"]) for row in there.rows(_EXTENSIONS)]
         before = counted(there, schemas, most=COUNTED)
-        dump = take(url, into, schemas, clock=clock)
+        dump = take(url, place / "dump", schemas, run_id=place.name, clock=clock)
         return dump, extensions, [before, counted(there, schemas, most=COUNTED)]
     except DatabaseFailure as wrong:
         raise DumpRefused(f"the source cannot be read: {wrong.reason}") from None

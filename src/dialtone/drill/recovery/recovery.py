@@ -64,7 +64,10 @@ class Recovery(Course):
     def backup(self) -> Backup:
         """A base backup while customers go on; verified. A backup that is not whole fails the experiment."""
         folder = self.deployment.folder("backup")
-        taking = Taking(self.deployment.sandbox.admin_database_url, folder, self.deployment.archive, clock=self._clock)
+        sandbox = self.deployment.sandbox
+        taking = Taking(
+            sandbox.admin_database_url, folder, self.deployment.archive, run_id=sandbox.run_id, clock=self._clock
+        )
         before = len(self.promises)
         try:
             while not taking.done:
