@@ -59,8 +59,6 @@ def _stop(supervisor: Supervisor, name: str, how: str) -> None:
 
 def _start(supervisor: Supervisor, name: str, environment: dict[str, str], within: float) -> None:
     """Start a part that was stopped, and return when it is ready."""
-    from dialtone.sandbox.supervisor import answers
-
     plan = supervisor.plan
     if plan is None or name not in ("postgres", "application"):
         raise RuntimeError(f"this sandbox starts no {name} again")
@@ -70,6 +68,22 @@ def _start(supervisor: Supervisor, name: str, environment: dict[str, str], withi
         if value and value not in plan.for_application().values() and ("SECRET" in key or "KEY" in key):
             supervisor.redactor.add(value)
     deadline = time.monotonic() + within
+    try:
+        part = _started(supervisor, name, environment, deadline)
+    except PartEnded as ended:
+        # The part before it, or somebody else, had the port for a moment longer.
+        if not ended.part.found_its_port_taken:
+            raise
+        part = _started(supervisor, name, environment, deadline)
+    supervisor.standing.append(part)
+
+
+def _started(supervisor: Supervisor, name: str, environment: dict[str, str], deadline: float) -> Part:
+    """The part, when it is ready; one that does not get ready is gone when this raises."""
+    from dialtone.sandbox.supervisor import answers
+
+    plan = supervisor.plan
+    assert plan is not None
     try:
         if name == "postgres":
             part = supervisor.add(name, plan.cluster.server_command(), identity_for_postgres())
@@ -85,4 +99,4 @@ def _start(supervisor: Supervisor, name: str, environment: dict[str, str], withi
             supervisor.parts.remove(failed)
             stop_all([failed])
         raise
-    supervisor.standing.append(part)
+    return part

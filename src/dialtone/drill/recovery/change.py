@@ -53,7 +53,8 @@ class Change(Course):
         try:
             self.deployment.redeploy(environment)
         except SandboxError as wrong:
-            fail(f"{what}: the application does not start: {str(wrong).splitlines()[0]}")
+            said = str(wrong).splitlines()
+            fail(f"{what}: the application does not start: {said[0]} {said[-1] if said[1:] else ''}".rstrip())
         self._step("fault" if not self._good_at else "deployed", what)
 
     def served(self, what: str) -> float:

@@ -63,7 +63,8 @@ def take(
 ) -> Dump:
     """Dump these schemas of a database into the new file `into`, in one transaction that only reads.
 
-    Tables in `without` are left out; it ends with the sandbox `run_id`. Waits 10 s at most for a lock. Raises DumpRefused.
+    Tables in `without` are left out. Waits 10 s at most for a lock, and ends with the sandbox `run_id`. Raises
+    DumpRefused.
     """
     command = [str(program("pg_dump")), "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
     command += ["--lock-wait-timeout=10s", f"--file={into}", *(f"--schema={name}" for name in schemas)]
