@@ -63,7 +63,7 @@ def test_everything_as_claimed() -> None:
 
 
 def test_verdicts_become_a_round() -> None:
-    """Red is breach or critical; broken is kept apart; unarmed and undecided count as neither."""
+    """Red is breach or critical; broken is kept apart; undecided too, and counts as neither, like unarmed."""
     verdicts: dict[str, Any] = {
         "checks": [
             {"id": "a", "verdict": "ok", "kind": None},
@@ -75,7 +75,7 @@ def test_verdicts_become_a_round() -> None:
             {"id": "g", "verdict": None, "kind": None},
         ]
     }
-    assert Round.read(verdicts, 2.345) == Round(red=("c", "d"), broken=("e",), judged=4, seconds=2.3)
+    assert Round.read(verdicts, 2.345) == Round(red=("c", "d"), broken=("e",), judged=4, seconds=2.3, undecided=("f",))
 
 
 @pytest.mark.parametrize(

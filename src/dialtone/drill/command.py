@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="these experiments or dependencies")
     parser.add_argument("--target", default="sandbox", metavar="NAME", help="where (default: sandbox)")
-    parser.add_argument("--jobs", type=int, default=JOBS, help=f"experiments at a time (default: {JOBS})")
+    parser.add_argument("--jobs", type=int, help=f"experiments at a time (default: {JOBS})")
     parser.add_argument("--pairs", metavar="N[:SEED]", help="in single-fault mode also so many pairs of faults at once")
     parser.add_argument("--list", action="store_true", help="list them, and run nothing")
     parser.add_argument("--json", action="store_true", help="print drill.json when it is over")
@@ -90,11 +90,12 @@ def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> i
         counted += 1
         say(shown(line, counted, len(chosen)))
 
-    say(f"{len(chosen)} experiments on {args.target}, {min(args.jobs, len(chosen))} at a time")
+    jobs = args.jobs or JOBS
+    say(f"{len(chosen)} experiments on {args.target}, {min(jobs, len(chosen))} at a time")
     document = args.build / "drill.json"
     document.unlink(missing_ok=True)
     log = args.build / "drill" / "pytest.log"
-    command = child.arguments([e.nodeid for e in chosen], args.target, args.build, args.jobs)
+    command = child.arguments([e.nodeid for e in chosen], args.target, args.build, jobs)
     try:
         code = child.run(command, log, tell, check=guard, env={PAIRS: args.pairs} if args.pairs else None)
     except child.Stopped as stopped:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,12 @@ from dialtone.target import ProfileError
 
 _UNUSED = ("randomly", "cacheprovider", "hypothesispytest", "allure_pytest", "syrupy", "xdist")
 _PAUSE = 0.05
+_BOUND = 1_200.0
+"""Seconds after which a round is given up: what fails is waited for as long as it may take to recover."""
+_PART = 20
+"""Experiments of one round without a defect."""
+JOBS = min(6, (os.cpu_count() or 1) * 2)
+"""Rounds at a time, each with a sandbox: most of a round is waiting."""
 Say = Callable[[str], None]
 
 
@@ -103,37 +110,43 @@ class Matrix:
         source = source_hash(Path.cwd(), [*SOURCES, "chaos"], salt=how)
         self._kept = Kept(args.build / "drill-defects-cache.json", source, fresh=args.fresh)
         self._claims = [e.claims() for e in experiments]
-        self._chosen: Sequence[str] = ()
+        self._healthy: dict[str, list[Known]] = {}
+        self._jobs = args.jobs or JOBS
 
     def against(self, name: str) -> list[Known]:
-        """The experiments of the round of a defect; of the healthy one all that any round has."""
+        """The experiments of the round of a defect, or of a part of the healthy one."""
+        if name in self._healthy:
+            return self._healthy[name]
         if self._args.complete:
             return list(self._experiments)
-        if name.startswith(HEALTHY):
-            wanted = {e.id for other in self._chosen for e in self.against(other)}
-            return [e for e in self._experiments if e.id in wanted]
         return for_defect(name, self._experiments, self._args.seed)
 
+    def _without(self, chosen: Sequence[str]) -> dict[str, list[Known]]:
+        """The rounds without a defect: all that any round has, in parts."""
+        wanted = {e.id for name in chosen for e in self.against(name)}
+        met = [e for e in self._experiments if e.id in wanted]
+        parts = [met[at : at + _PART] for at in range(0, len(met), _PART)]
+        return {f"{HEALTHY}-{sha256(' '.join(e.id for e in p).encode()).hexdigest()[:8]}": p for p in parts}
+
     def run(self, chosen: Sequence[str]) -> dict[str, Round]:
-        """All rounds, those that are kept first; a healthy one that is not clean ends it."""
+        """All rounds, those that are kept first; one without a defect that is not clean ends it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._chosen = chosen
-        without = HEALTHY + "-" + sha256(" ".join(e.id for e in self.against(HEALTHY)).encode()).hexdigest()[:8]
-        names = [without, *chosen]
+        self._healthy = self._without(chosen)
+        names = [*self._healthy, *chosen]
         rounds = {name: kept for name in names if (kept := self._kept.get(name)) is not None}
         due = [name for name in names if name not in rounds]
         if rounds:
             self._say(f"{len(rounds)} of {len(names)} rounds are kept from unchanged sources")
-        sandboxes = [self._begin() for _ in range(min(self._args.jobs, len(due)))]
+        sandboxes = [self._begin() for _ in range(min(self._jobs, len(due)))]
         try:
             for name, shown in self._rounds(due, sandboxes):
                 rounds[name] = shown
                 wrong = self._wrong(name, shown)
-                told = "without a defect" if name == without else name
+                told = "without a defect" if name in self._healthy else name
                 self._say(f"{len(rounds):>3}/{len(names)} {told}: {self._told(shown, wrong)} ({shown.seconds:.0f} s)")
                 if not wrong:
                     self._kept.put(name, shown)
-                elif name == without:
+                elif name in self._healthy:
                     raise CampaignError(f"without a defect: {'; '.join(wrong)}")
         finally:
             for sandbox in sandboxes:
@@ -141,11 +154,9 @@ class Matrix:
         return rounds
 
     def _rounds(self, due: Sequence[str], sandboxes: Sequence[Sandbox]) -> Any:
-        """The healthy round alone, then the others, as they end."""
-        first = [n for n in due if n.startswith(HEALTHY)]
-        rest = [n for n in due if n not in first]
-        yield from self._at_once(first, sandboxes[:1])
-        yield from self._at_once(rest, sandboxes)
+        """Those without a defect, then the others, as they end."""
+        yield from self._at_once([n for n in due if n in self._healthy], sandboxes)
+        yield from self._at_once([n for n in due if n not in self._healthy], sandboxes)
 
     def _at_once(self, names: Sequence[str], sandboxes: Sequence[Sandbox]) -> Any:
         waiting, idle = list(names), list(sandboxes)
@@ -155,7 +166,7 @@ class Matrix:
                 while waiting and idle:
                     name, sandbox = waiting.pop(0), idle.pop(0).wait()
                     defect = self._defects.get(name)
-                    steps = round_steps(sandbox, defect, self._arguments(name), self._folder)
+                    steps = round_steps(sandbox, defect, self._arguments(name), self._folder, name=name, bound=_BOUND)
                     running.append((name, sandbox, steps))
                 for entry in list(running):
                     name, sandbox, steps = entry
@@ -178,7 +189,7 @@ class Matrix:
     def _wrong(self, name: str, shown: Round) -> list[str]:
         if shown.failure:
             return [shown.failure]
-        if name.startswith(HEALTHY):
+        if name in self._healthy:
             bad = [f"{i} fails" for i in shown.red] + [f"{i} broke" for i in shown.broken]
             return bad + [f"{i} is inconclusive" for i in shown.undecided]
         return _of(self._defects[name], self._claims, self.against(name), shown)

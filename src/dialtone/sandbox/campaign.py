@@ -110,12 +110,20 @@ Steps = Generator[None, None, Round]
 """A round on its way: it yields whenever there is nothing to do but wait, so that several may go on at once."""
 
 
-def round_steps(sandbox: Sandbox, defect: Defect | None, arguments: Sequence[str], folder: Path) -> Steps:
+def round_steps(
+    sandbox: Sandbox,
+    defect: Defect | None,
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    name: str = "",
+    bound: float = ROUND_BOUND,
+) -> Steps:
     """All checks under one defect, or none; the defect is gone afterwards, also when the round is closed early.
 
-    What the checks printed stays in `folder`.
+    What the checks printed stays in `folder`. After `bound` seconds it is given up.
     """
-    name = defect.id if defect else "healthy"
+    name = name or (defect.id if defect else "healthy")
     if sandbox.problem() == _GONE:
         return Round(failure=f"not run, {_GONE}")
     began = time.monotonic()
@@ -125,7 +133,7 @@ def round_steps(sandbox: Sandbox, defect: Defect | None, arguments: Sequence[str
             held = _Held(sandbox, defect)
             yield from held.applied()
         sandbox.switch([defect.id] if defect and defect.how == "switch" else [])
-        failure = yield from _checked(sandbox, arguments, folder / name)
+        failure = yield from _checked(sandbox, arguments, folder / name, bound)
         if held:
             yield from held.undone()
     except CampaignError as error:
@@ -208,7 +216,7 @@ def _verdicts(place: Path) -> Path:
     return place.with_name(place.name + ".json")
 
 
-def _checked(sandbox: Sandbox, arguments: Sequence[str], place: Path) -> Generator[None, None, str]:
+def _checked(sandbox: Sandbox, arguments: Sequence[str], place: Path, bound: float) -> Generator[None, None, str]:
     """Run pytest; answers why there are no verdicts, or nothing."""
     verdicts = _verdicts(place)
     verdicts.unlink(missing_ok=True)
@@ -225,8 +233,8 @@ def _checked(sandbox: Sandbox, arguments: Sequence[str], place: Path) -> Generat
             preexec_fn=before_exec(Identity.OWN, signal.SIGTERM),  # noqa: PLW1509 - there is one thread
         )
     try:
-        if not (yield from _until(lambda: process.poll() is not None, ROUND_BOUND)):
-            return f"the checks did not end within {ROUND_BOUND:.0f} s"
+        if not (yield from _until(lambda: process.poll() is not None, bound)):
+            return f"the checks did not end within {bound:.0f} s"
     finally:
         _end(process)
     return "" if verdicts.exists() else f"pytest wrote no verdicts, see {log}"
