@@ -21,7 +21,7 @@ from dialtone.signing import sealed
 
 RECIPIENT, SECRET = "DIALTONE_REPORT_RECIPIENT", "DIALTONE_REPORT_KEY"
 PARTS = ("verdicts.json", "gate.json", "rounds.json", "undelivered.json", "log.txt", "allure-results", "diagnosis",
-         "drill", "drill.json", "checklist.md", "maintenance")  # fmt: skip
+         "drill", "drill.json", "drill.html", "drill.md", "report.html", "checklist.md", "maintenance")  # fmt: skip
 """What of the build folder is the full report; nothing else is, whatever lies there."""
 
 

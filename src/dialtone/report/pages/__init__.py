@@ -1,0 +1,1 @@
+"""Pages that people open: the drill, every day, customers; each one file that loads nothing from anywhere."""
