@@ -127,14 +127,6 @@ def test_health(target, http):
 def test_paid(target):
     """Needs a key."""
 '''
-CHAOS = '''
-from dialtone import experiment, ok
-
-@experiment(runbook="payments")
-def test_a_provider_is_down():
-    """Nothing is lost."""
-    ok("nothing was lost")
-'''
 
 
 @pytest.fixture

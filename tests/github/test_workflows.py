@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tests.github import payloads
 from tests.github.actions import Run, Runner
-from tests.github.conftest import CHAOS, TOKEN, Site, environment
+from tests.github.conftest import TOKEN, Site, environment
 from tests.github.payloads import SHA
 
 from dialtone.github import run as running
@@ -38,6 +38,7 @@ class Repository:
         self.folder, self.site = folder, site
         self.secrets: dict[str, str] = {}
         self.vars = {"PRODUCTION_URL": site.url, "PREVIEW_URL": ""}
+        self.ran: list[list[str]] = []
         self.canned: int | None = None
         """The exit code of a session that is not run, where what it does is of no interest: a start costs a second."""
 
@@ -58,8 +59,9 @@ class Repository:
         SEEN.update((flow, step.name) for step in done.steps if step.argv)
         return done
 
-    def _session(self, _command: object, _output: object, env: Mapping[str, str]) -> int:
+    def _session(self, command: list[str], _output: object, env: Mapping[str, str]) -> int:
         """What a session leaves: verdicts, and a history where it is told of one."""
+        self.ran.append(command)
         entry = {"id": "health", "verdict": "ok", "kind": None, "severity": "P0", "armed": True, "experiment": False}
         told = {"target": "production", "started": "s", "finished": "f", "exit_code": self.canned}
         (self.folder / "build").mkdir(exist_ok=True)
@@ -274,21 +276,21 @@ def test_a_job_that_is_cancelled_says_so(shop: Repository, site: Site) -> None:
 
 def test_a_drill_by_hand(shop: Repository, site: Site) -> None:
     """Its report, its checklist in an issue, and no page where Pages are off."""
-    (shop.folder / "chaos").mkdir()
-    (shop.folder / "chaos/test_shop.py").write_text(CHAOS)
     (shop.folder / ".github").mkdir()
     shutil.copy(ROOT / ".github/drill-checklist.md", shop.folder / ".github")
-    given = {"scope": "provider", "target": "preview"}
-    shop.vars["PREVIEW_URL"] = site.url
+    shop.canned = 0
+    given = {"scope": "smoke", "target": "sandbox", "arguments": "--only stripe 'google calendar'"}
     done = shop.run("drill", "drill", "workflow_dispatch", payloads.workflow_dispatch(**given), **given)
-    assert done.step("Drill").argv[-3:] == ["preview", "-k", "provider"]
+    drill = ["dialtone", "drill", "--scope", "smoke", "--target", "sandbox"]
+    assert done.step("Drill").argv[3:] == ["--extra", given["arguments"], "--", *drill]
+    assert shop.ran[-1] == [*drill, "--only", "stripe", "google calendar"]
     assert done.step("Page").outcome == "skipped"
     (issue,) = site.github.held.issues
     assert "- [ ] The person on call" in issue["body"]
     issue["body"] = issue["body"].replace("- [ ] The person on call", "- [x] The person on call")
     site.github.held.pages = "https://acme.github.io/shop"
-    shop.canned = 0
-    again = shop.run("drill", "drill", "schedule", payloads.schedule(), run=42, target="", scope="")
+    again = shop.run("drill", "drill", "schedule", payloads.schedule(), run=42, target="", scope="", arguments="")
+    assert shop.ran[-1] == ["dialtone", "drill", "--scope", "full", "--target", "sandbox"]
     (issue,) = site.github.held.issues
     assert "- [x] The person on call" in issue["body"]
     assert "- [ ] The second person" in issue["body"]

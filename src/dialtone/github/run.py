@@ -43,9 +43,10 @@ def command(args: argparse.Namespace) -> list[str]:
         told += ["--baseline", args.baseline] if args.baseline else []
         told += ["--revision", args.revision] if args.revision else []
         return [sys.executable, "-m", "dialtone.cli", "gate", *told, "--", "checks", *extra]
+    if args.mode == "drill":
+        return [sys.executable, "-m", "dialtone.cli", "drill", "--target", args.target or "sandbox", *extra]
     if args.mode:
-        folder, target = ("chaos", "sandbox") if args.mode == "drill" else ("checks", "production")
-        return [*_PYTEST, folder, "-q", "--target", args.target or target, *extra]
+        return [*_PYTEST, "checks", "-q", "--target", args.target or "production", *extra]
     if not args.command:
         raise JobError("nothing to run: give --mode, or a command after --")
     return [*args.command, *extra]
