@@ -120,6 +120,32 @@ def heard(journal):
 
 
 @pytest.fixture
+def served(book, journal, callers_so_far):
+    """`served(tenant)`: two callers after each other, who meet two processes, get all that belongs to a booking."""
+    owed = {"stripe": "/v1/invoices/*/pay", "telnyx": "/v2/messages"}
+
+    def done(providers: Mapping[str, str]) -> int:
+        return sum(len(journal.wait(0, provider=name, path=path, within=0)) for name, path in providers.items())
+
+    def look(tenant: Mapping[str, Any]) -> bool:
+        events = {"google": "/calendar/v3/calendars/*/events"} if tenant["id"] in callers_so_far.connected else {}
+        providers = {**owed, **events}
+        for _ in range(2):
+            before = done(providers)
+            if not book(tenant).success or done(providers) - before < len(providers):
+                return False
+        return True
+
+    return look
+
+
+@pytest.fixture
+def answered(ring, heard):
+    """`answered(tenant)`: two calls after each other, which meet two processes, reach the agent."""
+    return lambda tenant: all(heard(ring(tenant), "transfer", "sip:", within=1.5) for _ in range(2))
+
+
+@pytest.fixture
 def at_once():
     """`at_once(work, *cases)`: what came of a piece of work, done for all cases at the same moment."""
 

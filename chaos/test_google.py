@@ -42,10 +42,10 @@ CLAIMS = ["calendar-no-outbox", "alert-missing-google", "alert-floods"]
         "tokens-silent": [*CLAIMS, "no-timeout-google"],
     },
 )
-def test_appointment_follows_into_the_calendar(story, fault, connected, book, reconciled, db, target):
+def test_appointment_follows_into_the_calendar(story, fault, connected, book, reconciled, db, target, served):
     """While Google fails callers are booked soon; each event is written once, later; the business stays connected."""
     well = connected()
-    story.steady("a booking works", lambda: book(well).success)
+    story.steady("callers get all that they are promised", lambda: served(well))
     tenant = connected(expired=fault.host == TOKENS)
     callers = story.load("callers", lambda: book(tenant), most=3)
     with story.fault(fault):
@@ -70,10 +70,10 @@ def test_appointment_follows_into_the_calendar(story, fault, connected, book, re
     },
     catches={"once": ["calendar-repeat-blind"], "always": ["calendar-new-id-each-try", "calendar-repeat-blind"]},
 )
-def test_an_event_in_doubt_is_written_once(story, fault, connected, book, reconciled, db, target):
+def test_an_event_in_doubt_is_written_once(story, fault, connected, book, reconciled, db, target, served):
     """Google writes an event and its answer never comes: written again under the same name, it is there once."""
     tenant = connected()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         booking = book(tenant)
         story.fallback("the caller gets the appointment", booking.success)
@@ -89,9 +89,9 @@ def test_an_event_in_doubt_is_written_once(story, fault, connected, book, reconc
     faults={"slow": fault("latency", host=TOKENS, seconds=0.6)},
     catches=["refresh-race"],
 )
-def test_two_processes_refresh_once(story, fault, tenants, book, reconciled, at_once, run, db, target):
+def test_two_processes_refresh_once(story, fault, tenants, book, reconciled, at_once, run, db, target, served):
     """Several bookings meet an expired token that may be used once: one refreshes, and the business stays connected."""
-    story.steady("a booking works", lambda: book(tenants()).success)
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     grant = f"{target.secret('google_rotating_token')}-{run.id()}"
     tenant = tenants(connected="true", access_token="ya29.dialtone-expired", refresh_token=grant, token_life="-60")
     with story.fault(fault):

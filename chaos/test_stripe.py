@@ -33,10 +33,10 @@ TOLD = ["alert-missing-stripe", "alert-floods"]
         "key-revoked": [*LOST, *TOLD],
     },
 )
-def test_booking_survives_stripe(story, fault, tenants, book, reconciled):
+def test_booking_survives_stripe(story, fault, tenants, book, reconciled, served):
     """While Stripe fails every call still books; the team hears of the failed fee; each fee is charged once."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
 
     callers = story.load("callers", lambda: book(tenant), most=12)
     with story.fault(fault):
@@ -66,10 +66,10 @@ def test_booking_survives_stripe(story, fault, tenants, book, reconciled):
         "always": ["fee-no-idempotency-key", *LOST],
     },
 )
-def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled):
+def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled, served):
     """Stripe charges and its answer never comes: asked again with the same key, nobody pays twice."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
     story.ledger(reconciled)
@@ -84,10 +84,10 @@ def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled):
     faults={"slow": fault("latency", host=HOST, seconds=1.3)},
     catches=["booking-waits-for-all", "tool-retry-charges", "no-timeout-stripe"],
 )
-def test_a_slow_stripe_costs_the_caller_a_moment(story, fault, tenants, book, reconciled, hook):
+def test_a_slow_stripe_costs_the_caller_a_moment(story, fault, tenants, book, reconciled, hook, served):
     """Stripe takes seconds for a charge: the caller does not, and a tool call sent again is charged once."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         callers = story.load("callers", lambda: book(tenant), most=2)
         story.fallback("callers are answered", lambda: len(callers.samples) == 2, within=20)
@@ -110,10 +110,10 @@ def test_a_slow_stripe_costs_the_caller_a_moment(story, fault, tenants, book, re
     faults={"limited": fault("rate-limit", host=HOST, retry_after=2)},
     catches=["retry-after-ignored", "no-backoff", "retry-storm", "no-timeout-stripe", "alert-missing-stripe", *LOST],
 )
-def test_stripe_is_left_alone_as_long_as_it_asks(story, fault, tenants, book, reconciled, cron):
+def test_stripe_is_left_alone_as_long_as_it_asks(story, fault, tenants, book, reconciled, cron, served):
     """Stripe answers 429 and says for how long: nobody asks before, however often the background job runs."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
         for _ in range(4):
@@ -131,10 +131,10 @@ def test_stripe_is_left_alone_as_long_as_it_asks(story, fault, tenants, book, re
     faults={"declined": fault("stripe.charges.card_declined", path="/v1/invoices/*/pay")},
     catches=["declined-retried", "alert-missing-stripe"],
 )
-def test_a_declined_card_is_taken_for_an_answer(story, fault, tenants, book, cron):
+def test_a_declined_card_is_taken_for_an_answer(story, fault, tenants, book, cron, served):
     """A card is declined: the appointment stands, the team hears of it, and the card is not tried again and again."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
         story.alert("slack", names=["stripe", "402"], about=tenant["id"])
@@ -157,10 +157,10 @@ def test_a_declined_card_is_taken_for_an_answer(story, fault, tenants, book, cro
         *("no-timeout-stripe", *TOLD, *LOST),
     ],
 )
-def test_a_dead_stripe_is_not_waited_for(story, fault, tenants, book, reconciled):
+def test_a_dead_stripe_is_not_waited_for(story, fault, tenants, book, reconciled, served):
     """Stripe is silent for longer: soon hardly any caller waits for it; when it is back, people hear that too."""
     tenant = tenants()
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
     with story.fault(fault):
         lines = [story.load(f"line {n}", lambda: book(tenant), most=40) for n in (1, 2, 3)]
         story.fallback("soon hardly anybody waits", lambda: _hardly_anybody_waits(lines), within=15)

@@ -19,10 +19,10 @@ EARLIER = "2026-01-02T10:00:00Z"
     faults={"twice": fault("latency", host=TELNYX, seconds=0.5, says="Telnyx is slow and delivers twice")},
     catches=["ring-redelivery-answered"],
 )
-def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, heard, journal, reconciled):
+def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, heard, journal, reconciled, answered):
     """Telnyx tells of a call a second time while the first is being put through: the agent is called once."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
+    story.steady("calls reach the agent", lambda: answered(tenant))
     before = len(_registered(journal, tenant))
     with story.fault(fault):
         call = ring(tenant)
@@ -40,10 +40,12 @@ def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, 
     faults={"reordered": fault("latency", host=TELNYX, seconds=0.3, says="Telnyx is slow and in disorder")},
     catches=["hangup-first-lost"],
 )
-def test_a_call_that_is_over_before_it_rings(story, fault, tenants, ring, heard, hook, reconciled, db, target):
+def test_a_call_that_is_over_before_it_rings(
+    story, fault, tenants, ring, heard, hook, reconciled, db, target, answered
+):
     """The end of a call is told before its beginning: it is noted as over, and nobody is called."""
     tenant = tenants()
-    story.steady("a call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:", within=1.5))
+    story.steady("calls reach the agent", lambda: answered(tenant))
     with story.fault(fault):
         story.fallback("a call in order reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
         voice = hook("telnyx_voice", tenant)
@@ -66,11 +68,11 @@ def test_a_call_that_is_over_before_it_rings(story, fault, tenants, ring, heard,
     faults={"reordered": fault("latency", host=STRIPE, seconds=0.2, says="Stripe is slow and in disorder")},
     catches=["stripe-order-ignored", "late-event-ignored"],
 )
-def test_the_newest_state_of_a_subscription_counts(story, fault, tenants, hook, book, db, target):
+def test_the_newest_state_of_a_subscription_counts(story, fault, tenants, hook, book, db, target, served):
     """Stripe tells late, and the older state last: the newer one stays."""
     tenant = tenants()
     stripe, now = hook("stripe", tenant), int(time.time())
-    story.steady("a booking works", lambda: book(tenant).success)
+    story.steady("callers get all that they are promised", lambda: served(tenant))
 
     def tell(status, at):
         event = stripe.event(text=json.dumps(_subscription(tenant, status, at)))

@@ -54,9 +54,8 @@ class _Transport(HttpTransport):
         _Transport.dropped += 1
 
     @classmethod
-    def must_have_taken_it(cls) -> None:
-        """Raise ConnectionError if something was dropped, or is not through after two seconds."""
-        before = cls.dropped
+    def must_have_taken_it(cls, before: int) -> None:
+        """Raise ConnectionError if more than `before` was dropped, or something is not through after a moment."""
         waiting: list[int] = []
         sentry_sdk.flush(2.0, lambda pending, _: waiting.append(pending))
         if waiting or cls.dropped > before:
@@ -101,13 +100,14 @@ class Alerts:
 
     def message(self, text: str, severity: str, **tags: str) -> None:
         """Tell Sentry something; `severity` is low, medium, high or critical."""
+        dropped = _Transport.dropped
         level = {"low": "info", "medium": "warning", "critical": "fatal"}.get(severity, "error")
         with sentry_sdk.new_scope() as scope:
             for name, value in {**tags, "severity": severity}.items():
                 scope.set_tag(name, value)
             scope.capture_message(text, level=level)  # type: ignore[arg-type]  # one of the SDK's literal levels
         if on("sentry-needed"):
-            _Transport.must_have_taken_it()
+            _Transport.must_have_taken_it(dropped)
 
     def share(self, db: Database, redis: Upstash | None) -> None:
         """Where the processes agree on what was told, and where undelivered messages wait."""
