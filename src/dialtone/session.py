@@ -391,6 +391,7 @@ def _declared(item: pytest.Item) -> dict[str, Any]:
         "experiment": meta.experiment,
         "dependency": meta.dependency,
         "smoke": meta.smoke,
+        "searches": "search" in getattr(item, "fixturenames", ()),
         "requests": meta.requests,
         "samples": meta.samples,
         "catches": list(meta.claims(case_of(item))),

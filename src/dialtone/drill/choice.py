@@ -24,12 +24,14 @@ class Known:
     catches: tuple[str, ...]
     effect: str
     needs: tuple[str, ...]
+    searches: bool = False
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> Known:
         """From an entry of the catalogue that the plugin writes."""
         plain = {name: entry[name] for name in ("id", "function", "nodeid", "dependency", "effect")}
-        return cls(**plain, smoke=entry["smoke"], catches=tuple(entry["catches"]), needs=tuple(entry["needs"]))
+        catches, needs = tuple(entry["catches"]), tuple(entry["needs"])
+        return cls(**plain, smoke=entry["smoke"], catches=catches, needs=needs, searches=entry["searches"])
 
     def claims(self) -> Claims:
         """Its claims for the matrix of defects; those of a function without a mapping are met by any of its cases."""

@@ -47,9 +47,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print drill.json when it is over")
     parser.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
     parser.add_argument("--chaos", nargs="+", default=["chaos"], metavar="PATH", help="experiments (default: chaos)")
-    from dialtone.drill import defects, production
+    from dialtone.drill import defects, production, search_command
     from dialtone.drill.recovery import dump_command
 
+    search_command.add_arguments(parser)
     dump_command.add_arguments(parser)
     production.add_arguments(parser)
     defects.add_arguments(parser)
@@ -57,7 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(args: argparse.Namespace) -> int:
-    from dialtone.drill import defects, production
+    from dialtone.drill import defects, production, search_command
     from dialtone.drill.recovery import dump_command
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -67,6 +68,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         guard = production.guard(args)
         experiments = known(args.chaos, args.target, folder)
+        if search_command.wanted(args):
+            return search_command.run(args, experiments, say)
         chosen = smoke(experiments) if args.scope == "smoke" else experiments
         chosen = named(experiments, args.only) if args.only else chosen
         if args.defects or args.defect or args.complete:

@@ -28,6 +28,7 @@ from dialtone.judging import Aims, fail, ok, running
 from dialtone.probes.journal import Journal, eventually
 from dialtone.verdict import Unarmed, Undecided
 
+_ASSERTIONS = {"fallback", "alert", "silence", "recovery", "ledger", "search"}
 _LEDGER_PAUSE = 0.2
 """Seconds between two looks at all books."""
 
@@ -62,6 +63,7 @@ class Story:
         self._recovered: list[float] = []
         self._balance: Ledger | None = None
         self._lost = self._doubled = 0
+        self._explored = False
         state = controller.state() if controller else {"arrived": {}, "hosts": {}}
         self._arrived: dict[str, int] = state["arrived"]
         self._hosts = sorted(state["hosts"])
@@ -259,6 +261,14 @@ class Story:
             self._failed.append(f"ledger: {self._doubled} doubled ({', '.join(sorted(doubled))})")
         return balance
 
+    def explored(self, what: str, broken: str, cells: Sequence[dict[str, Any]]) -> None:
+        """What a search through many schedules came to, and the faults that acted in them; `broken` fails the story."""
+        self.cells += cells
+        self._explored = True
+        self._step("search", what, holds=not broken)
+        if broken:
+            self._failed.append(broken)
+
     def during_fault(self, load: Load) -> list[Any]:
         """The samples of a load that began while the fault lasted."""
         return load.between(self._began(), self.fault_ended or float("inf"))
@@ -284,9 +294,9 @@ class Story:
         if self._failed:
             more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
             fail(self._failed[0] + more)
-        if not self.cells:
+        if not self.cells and not self._explored:
             raise Undecided("inconclusive: no fault was put")
-        if not any(step["step"] in ("fallback", "alert", "silence", "recovery", "ledger") for step in self.steps):
+        if not any(step["step"] in _ASSERTIONS for step in self.steps):
             raise Undecided("inconclusive: nothing was asserted")
         ok(f"{len(self.steps)} steps hold")
 

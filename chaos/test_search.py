@@ -1,0 +1,81 @@
+"""Whatever happens in whatever order: nobody is lost, nobody is charged twice, and no hour is given to two."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from dialtone import eventually, experiment, fail, fault
+
+FAULTS = {
+    "Stripe charges and its answer is lost": fault("in-doubt", host="api.stripe.com", method="POST", nth=1),
+    "Stripe is unavailable": fault("stripe.any.unavailable"),
+    "the calendar writes and its answers are lost": fault("in-doubt", host="www.googleapis.com", method="POST"),
+    "the calendar is unavailable": fault("google.calendar.backend"),
+    "Google's tokens are slow": fault("latency", host="oauth2.googleapis.com", seconds=0.6),
+    "Postgres is away": fault("refuse", host="postgres"),
+    "Postgres is slow": fault("latency", host="postgres", seconds=0.05),
+    "Telnyx is unavailable": fault("telnyx.any.unavailable"),
+    "Redis is away": fault("refuse", host="sandbox.upstash.io"),
+}
+NEEDS = ["webhooks.retell", "webhooks.stripe", "tenant", "journal", "requests.book", "books.charge", "cron"]
+
+
+@experiment(dependency="schedules", runbook="external-apis", severity="P1", needs=NEEDS, recover_within=60)
+def test_no_schedule_breaks_the_books(search, callers_so_far, book, book_at, at_once, tenants, connected, hook,
+                                      reconciled, run, target):  # fmt: skip
+    """Schedules of faults, customers and deliveries, as a seed draws them."""
+    told: list[Any] = []
+
+    def begin():
+        callers_so_far.promises.clear()
+        callers_so_far.tenants.clear()
+        told.clear()
+        tenant, booked = connected(), []
+
+        def books():
+            booked.append(book(tenant))
+
+        def asks_again():
+            hook("retell", tenant).send((booked or [book(tenant)])[-1].event)
+
+        def one_hour():
+            if sum(booking.success for booking in at_once(lambda _: book_at(tenant, "10:00"), 1, 2)) > 1:
+                fail("two callers were given the same hour")
+
+        def expired():
+            grant = f"{target.secret('google_rotating_token')}-{run.id()}"
+            old = {"access_token": "ya29.dialtone-expired", "refresh_token": grant, "token_life": "-60"}
+            at_once(book, *[tenants(connected="true", **old)] * 2)
+
+        def payment():
+            stripe = hook("stripe", tenant)
+            event = stripe.event()
+            told.append((stripe, event))
+            stripe.send(event)
+
+        return {
+            "a caller books": books,
+            "two callers want one hour": one_hour,
+            "two callers book while the token has expired": expired,
+            "Stripe tells of a payment": payment,
+            "the agent sends a booking again": asks_again,
+        }
+
+    def after():
+        """Stripe delivers until it hears yes; what was taken has its effect."""
+        for stripe, event in told:
+            if not eventually(partial(_taken, stripe, event), bool, within=8):
+                fail("an event of Stripe's is refused for good")
+            if not eventually(partial(_once, stripe, event), bool, within=2):
+                fail("an event of Stripe's was taken and has no effect")
+
+    search(begin, FAULTS, reconciled, after=after)
+
+
+def _taken(hook, event):
+    return hook.accepted(hook.send(event))
+
+
+def _once(hook, event):
+    return all(times == 1 for times in hook.effects(event).values())
