@@ -51,12 +51,12 @@ def tenants(tenants, callers_so_far):
 
 @pytest.fixture
 def book(book, number, callers_so_far):
-    """`book(tenant)`: a caller books the next free hour; what the caller is told is a promise."""
+    """`book(tenant)`: a caller books the next free hour, or a given one; what the caller is told is a promise."""
     hours: dict[str, Iterator[tuple[int, str]]] = {}
 
-    def make(tenant: Mapping[str, Any]) -> Any:
+    def make(tenant: Mapping[str, Any], hour: tuple[int, str] | None = None) -> Any:
         free = hours.setdefault(str(tenant["id"]), _hours())
-        days, at = next(free)
+        days, at = hour or next(free)
         caller, begun = number(), time.time()
         told = Answer.DOUBT
         try:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.drill.conftest import Customer
 
-from dialtone.drill import Answer, Duty, Entry, Promise, reconcile
+from dialtone.drill import Act, Answer, Duty, Entry, Promise, reconcile
 from dialtone.drill import search as searching
 from dialtone.drill.declared import fault
-from dialtone.drill.search import REPLAY, SEARCH, Act, Search, StoryFileError, read, size
+from dialtone.drill.schedule import StoryFileError, read, size
+from dialtone.drill.search import REPLAY, SEARCH, Search
 from dialtone.drill.story import Story
 from dialtone.interceptor.client import Controller
-from dialtone.judging import fail
+from dialtone.judging import fail, running
 
 FAULTS = {
     "slow": fault("latency", host="api.test", seconds=0.001),
@@ -49,7 +50,7 @@ class Shop:
 
     def buys(self) -> None:
         """One promise, one charge."""
-        key = f"k{len(self.promises)}"
+        key = f"k{self.begun}-{len(self.promises)}"
         self.promises.append(Promise("sale", key, 1.0, Answer.YES))
         if not self.customer.served() and self.broken == "loses":
             return
@@ -99,6 +100,7 @@ def test_the_shortest_story_is_found(
     assert told["found"] == found
     assert not next(s for s in story.steps if s["step"] == "search")["holds"]
     assert controller.faults()["active"] == []
+    assert running().findings == []
 
     again = searched(story, controller, Shop(customer, broken), **{REPLAY: str(file)})
     assert again.ran[shortest] == found
@@ -112,6 +114,15 @@ def test_books_that_hold_are_said_to(story: Story, controller: Controller, custo
     assert not Path("build/drill/stories").exists()
     assert {(cell["host"], cell["fault"]) for cell in story.cells} >= {("api.test", "latency")}
     assert shop.begun <= len(search.ran) + 2
+
+
+def test_a_drill_runs_the_known_stories(story: Story, controller: Controller, customer: Customer) -> None:
+    """Nothing is drawn; the first that breaks the books fails the experiment."""
+    search = Search(story, controller, "books", environ={}, sleep=lambda _: None)
+    shop = Shop(customer, "loses")
+    search(shop.begin, FAULTS, shop.look, known=[(Act("buys"), Act("looks")), (Act("buys", ("refused",)),)])
+    assert "2 known stories: refused: buys" in said(story)
+    assert len(search.ran) == 3
 
 
 def test_a_seed_repeats_itself(story: Story, controller: Controller, customer: Customer) -> None:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from dialtone.drill.ledger import Answer, Duty, Entry, Ledger, Line, Outcome, Promise, Retry, reconcile
+from dialtone.drill.schedule import Act
 
-__all__ = ["Answer", "Duty", "Entry", "Ledger", "Line", "Outcome", "Promise", "Retry", "reconcile"]
+__all__ = ["Act", "Answer", "Duty", "Entry", "Ledger", "Line", "Outcome", "Promise", "Retry", "reconcile"]

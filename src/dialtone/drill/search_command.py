@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="search for a schedule of faults and customers that breaks the books; run one that was found",
     )
     group = parser.add_argument_group("search and replay")
-    group.add_argument("--examples", type=int, default=100, metavar="N", help="schedules at most (default: 100)")
+    group.add_argument("--examples", type=int, default=400, metavar="N", help="schedules at most (default: 400)")
     group.add_argument("--seconds", type=int, default=120, metavar="N", help="no longer than this (default: 120)")
     group.add_argument("--under", metavar="DEFECT", help="with a resilience defect switched on: it has to be found")
 
