@@ -201,7 +201,8 @@ def _seen(spec: Traffic, entry: Any) -> Seen | None:
     if key is None or any(re.search(text, str(_at(entry, name) or "")) for name, text in spec.but.items()):
         return None
     once = _at(entry, spec.once) if spec.once else None
-    return Seen(str(key), str(_at(entry, "id") or key), _time(_at(entry, spec.at)), None if once is None else str(once))
+    # Two entries with one key are one thing that is told twice: a redelivery, an event that a page repeats.
+    return Seen(str(key), str(key), _time(_at(entry, spec.at)), None if once is None else str(once))
 
 
 def _time(told: Any) -> float:

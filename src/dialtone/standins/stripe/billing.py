@@ -52,6 +52,7 @@ class Billing:
 
     def __init__(self, events: Events, clock: Clock, switches: Switches, listed: Listed = NOTHING) -> None:
         self._events, self._clock, self._switches, self._listed = events, clock, switches, listed
+        events.before = self._before
         self._started = int(clock.time())
         self._customers: Bounded[dict[str, Any]] = Bounded()
         self._items: Bounded[dict[str, Any]] = Bounded()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from dialtone.standins.defects import Switches
@@ -47,6 +48,8 @@ class Events:
         self._started = int(clock.time())
         self._log: Bounded[dict[str, Any]] = Bounded()
         self._endpoints: Bounded[dict[str, Any]] = Bounded()
+        self.before: Callable[[], list[dict[str, Any]]] = list
+        """Invoices that were paid before the start: each has its event."""
 
     def emit(self, kind: str, told: dict[str, Any], request: Request) -> None:
         """Something happened to an object: kept as it is now."""
@@ -124,7 +127,11 @@ class Events:
         if self._switches.on("stripe-undelivered"):
             ages = range(3 * _HOUR, 3 * _HOUR + 300, 60)
             events = [self._kept(f"evt_sandbox_undelivered_{age}", age, pending=1) for age in ages] + events
-        return events
+        for invoice in self.before():
+            age = int(self._clock.time()) - invoice["created"]
+            name = f"evt_{invoice['id']}"
+            events.append(self._event(name, age, "invoice.paid", invoice, pending=0, live=False))
+        return sorted(events, key=lambda event: -event["created"])
 
     def _kept(self, name: str, age: int, *, pending: int) -> dict[str, Any]:
         told = _INVOICE | {"id": f"in_{name.removeprefix('evt_')}"}
