@@ -117,11 +117,11 @@ def round_steps(
     folder: Path,
     *,
     name: str = "",
-    bound: float = ROUND_BOUND,
+    bound: float | None = None,
 ) -> Steps:
     """All checks under one defect, or none; the defect is gone afterwards, also when the round is closed early.
 
-    What the checks printed stays in `folder`. After `bound` seconds it is given up.
+    What the checks printed stays in `folder`. After `bound` seconds (`ROUND_BOUND`) it is given up.
     """
     name = name or (defect.id if defect else "healthy")
     if sandbox.problem() == _GONE:
@@ -133,7 +133,7 @@ def round_steps(
             held = _Held(sandbox, defect)
             yield from held.applied()
         sandbox.switch([defect.id] if defect and defect.how == "switch" else [])
-        failure = yield from _checked(sandbox, arguments, folder / name, bound)
+        failure = yield from _checked(sandbox, arguments, folder / name, bound or ROUND_BOUND)
         if held:
             yield from held.undone()
     except CampaignError as error:
