@@ -85,7 +85,9 @@ def parser() -> argparse.ArgumentParser:
     gate.add_parser(commands)
     from dialtone.github import command as github
     from dialtone.report import export
+    from dialtone.report.pages import command as report
 
+    report.add_parser(commands)
     export.add_parser(commands)
     github.add_parser(commands)
     from dialtone.watch import command as watch

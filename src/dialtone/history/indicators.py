@@ -27,7 +27,7 @@ COVERED = 0.8
 ALERTS = {"fast": (3600.0, 300.0, 14.4), "slow": (6 * 3600.0, 1800.0, 6.0)}
 _SURE = 0.9999  # these alerts are looked at every minute, and two failures in a row are few
 _ROUNDS = 5  # a change of level is found to within a few rounds
-_UPTIME = Objective("uptime", Levels(99.9, 99, 95), "%", "above")
+UPTIME = Objective("uptime", Levels(99.9, 99, 95), "%", "above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Summary:
 
 def summary(store: Store, target: str, check: str, objectives: Mapping[str, Objective], now: float) -> Summary:
     """Windows that end at `now`, the budget, the last change of level and how often it flapped in a day."""
-    told = store.objectives(target).get(check, "")
+    told = store.objective(target, check)
     objective = objectives.get(told)
-    by = replace(objective or objectives.get("uptime", _UPTIME), severities={})
+    by = replace(objective or objectives.get("uptime", UPTIME), severities={})
     figures = {
         name: _figure(name, tally(store, target, check, now - length, now), by, uptime=objective is None)
         for name, length in WINDOWS.items()
@@ -97,7 +97,7 @@ def _figure(name: str, seen: Tally, by: Objective, *, uptime: bool) -> Figure:
         finding = by.judge_rate(bad if by.direction == "below" else n - bad, n)
     else:
         bad, n = _bad(seen, uptime=True)
-        finding = _UPTIME.judge_rate(n - bad, n)
+        finding = UPTIME.judge_rate(n - bad, n)
     if seen.coverage < COVERED:
         reason = f"{100 * seen.coverage:.3g}% of the window observed, {100 * COVERED:.3g}% needed: {finding.reason}"
         finding = replace(finding, verdict=Verdict.UNKNOWN, kind=Kind.UNDECIDED, reason=reason)

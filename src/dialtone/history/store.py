@@ -149,6 +149,16 @@ class Store:
         rows = self.engine.all("SELECT name, id FROM dialtone_series WHERE target = ? ORDER BY name", [target])
         return {str(name): int(number) for name, number in rows}
 
+    def number(self, target: str, check: str) -> int | None:
+        """The number of one check; None where it has no history."""
+        rows = self.engine.all("SELECT id FROM dialtone_series WHERE target = ? AND name = ?", [target, check])
+        return int(rows[0][0]) if rows else None
+
+    def objective(self, target: str, check: str) -> str:
+        """The objective by which a check judges; empty where it has none."""
+        rows = self.engine.all("SELECT objective FROM dialtone_series WHERE target = ? AND name = ?", [target, check])
+        return str(rows[0][0] or "") if rows else ""
+
     def targets(self) -> list[str]:
         """The targets that have a history."""
         return [str(r[0]) for r in self.engine.all("SELECT DISTINCT target FROM dialtone_series ORDER BY target")]
@@ -160,7 +170,7 @@ class Store:
 
     def results(self, target: str, check: str, since: float = 0.0, until: float = math.inf) -> list[Result]:
         """The raw results of a check from `since` on, before `until` (seconds since 1970), oldest first."""
-        series = self.series(target).get(check)
+        series = self.number(target, check)
         if series is None:
             return []
         rows = self.engine.all(_READ, [series, _ms(since), _end(until)])

@@ -57,7 +57,7 @@ _BLOBS = "SELECT latency FROM dialtone_result WHERE series = ? AND at >= ? AND a
 
 def tally(store: Store, target: str, check: str, since: float, until: float) -> Tally:
     """What a check found from `since` on, before `until` (seconds since 1970)."""
-    series = store.series(target).get(check)
+    series = store.number(target, check)
     empty = Tally(until - since)
     if series is None or until <= since:
         return empty

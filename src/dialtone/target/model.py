@@ -270,6 +270,9 @@ class Profile(Part):
         description="columns of `tables` that no prober reads, a regular expression of their names",
     )
     required_variables: list[str] = []
+    components: dict[str, list[str]] = Field(
+        default={}, description="what customers see on the status page -> patterns of check ids"
+    )
     database: str | None = Field(default=None, description="name of the credential that holds the database URL")
     repair_database: str | None = Field(
         default=None, description="credential that holds the database URL of a role that may repair"
