@@ -21,6 +21,7 @@ from dialtone_receptionist.verification import stripe_is_genuine
 Object = dict[str, Any]
 Handler = Callable[[Connection, UUID, Object, int], Awaitable[None]]
 
+_SEEN: set[str] = set()  # of the defect redelivery-refused
 _STATUSES = {"trialing": "trialing", "active": "active", "past_due": "past_due", "unpaid": "past_due"}
 
 
@@ -40,6 +41,10 @@ async def stripe_webhook(request: Request) -> Response:
     event_type, event_id, data = event.get("type"), event.get("id"), event.get("data")
     if not isinstance(event_type, str) or not isinstance(event_id, str):
         raise BadRequest("invalid_event")
+    if on("redelivery-refused") and event_id in _SEEN:
+        return refusal(409, "seen_before")
+    if on("redelivery-refused"):
+        _SEEN.add(event_id)
     subject = data.get("object") if isinstance(data, dict) else None
     handler = _HANDLERS.get(event_type)
     if handler is None or not isinstance(subject, dict):
