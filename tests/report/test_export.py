@@ -61,7 +61,7 @@ def files(folder: Path) -> list[str]:
 def test_public_is_a_list_of_what_is_allowed(build: Path, tmp_path: Path) -> None:
     """A field that is new is not shown by itself; the page loads nothing from anywhere."""
     assert exported("--build", str(build), "--to", str(tmp_path / "out")) == 0
-    assert files(tmp_path / "out") == ["public/index.html", "public/public.json"]
+    assert files(tmp_path / "out") == ["public/badge.svg", "public/index.html", "public/public.json"]
     texts = [p.read_text() for p in (tmp_path / "out/public").iterdir()]
     assert not any(CANARY in text for text in texts)
     told = json.loads((tmp_path / "out/public/public.json").read_text())
@@ -86,6 +86,7 @@ def test_the_full_report_is_its_parts_and_no_more(build: Path, tmp_path: Path) -
     assert files(tmp_path / "out") == [
         "allure-results/a.json",
         "log.txt",
+        "public/badge.svg",
         "public/index.html",
         "public/public.json",
         "verdicts.json",

@@ -16,7 +16,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from dialtone.report.public import public
+from dialtone.report.pages.paint import badge, page, stamp, table, word
+from dialtone.report.public import public, says
 from dialtone.signing import sealed
 
 RECIPIENT, SECRET = "DIALTONE_REPORT_RECIPIENT", "DIALTONE_REPORT_KEY"
@@ -53,24 +54,33 @@ def bundle(build: Path, to: Path, *, full: bool = False, recipient: str = "") ->
 def pages(document: Mapping[str, Any]) -> dict[str, str]:
     """What is published, file -> text: made of `public()` alone."""
     told = public(document)
-    return {"public.json": json.dumps(told, indent=1, ensure_ascii=False) + "\n", "index.html": _page(told)}
+    return {
+        "public.json": json.dumps(told, indent=1, ensure_ascii=False) + "\n",
+        "index.html": _page(told),
+        "badge.svg": _badge(told),
+    }
 
 
 def _page(told: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(str(c['kind'] or c['verdict']) if c['armed'] else 'unarmed')}<td>{escape(str(c['severity']))}"
-        f"<td>{escape(str(c['id']))}"
+    counts = ", ".join(f"{n} {name}" for name, n in told["counts"].items()) or "none"
+    title = f"{told['target'] or 'no run'}: {counts}"
+    rows = [
+        [
+            escape(str(c["id"])),
+            word(str(c["kind"] or c["verdict"]) if c["armed"] else "unarmed"),
+            escape(str(c["severity"])),
+        ]
         for c in told["checks"]
+    ]
+    head = f'<h1>{escape(title)}</h1><p class="dim">{escape(stamp(str(told["finished"] or "never")))}</p>'
+    return page(
+        title, [head, "<main>", table(["check", "verdict", "severity"], rows, "All checks of the run"), "</main>"]
     )
-    title = f"{told['target'] or 'no run'}: {', '.join(f'{n} {word}' for word, n in told['counts'].items()) or 'none'}"
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark}}body{{font:16px system-ui;margin:2rem}}"
-        "td,th{text-align:left;padding:.2rem 1rem .2rem 0}</style>"
-        f"<h1>{escape(title)}</h1><p>{escape(str(told['finished'] or 'never'))}</p>"
-        f"<table><tr><th>verdict<th>severity<th>check{rows}</table></html>\n"
-    )
+
+
+def _badge(told: Mapping[str, Any]) -> str:
+    words = [str(c["kind"] or c["verdict"]) for c in told["checks"] if c["armed"]]
+    return badge(says(words), "checks")
 
 
 def _document(build: Path) -> dict[str, Any]:

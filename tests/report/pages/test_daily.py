@@ -20,7 +20,8 @@ from dialtone.incidents.lifecycle import Incident, Sign, State
 from dialtone.incidents.records import Records
 from dialtone.report.pages.daily import NOT_SEEN, RETIRED, SPAN, gather
 from dialtone.report.pages.daily_page import daily_page
-from dialtone.report.pages.status import badge, status, status_page
+from dialtone.report.pages.paint import badge
+from dialtone.report.pages.status import status, status_page
 from dialtone.report.pages.strip import said, strip, tone
 from dialtone.report.public import COMPONENT, INCIDENT, STATUS, says
 from dialtone.verdict import Kind, Severity, Verdict

@@ -17,7 +17,8 @@ from dialtone.history.store import Store
 from dialtone.report.pages import drilled
 from dialtone.report.pages.daily import Daily, gather
 from dialtone.report.pages.daily_page import daily_page
-from dialtone.report.pages.status import badge, status, status_page
+from dialtone.report.pages.paint import badge
+from dialtone.report.pages.status import status, status_page
 from dialtone.report.pages.written import drill_report, put, read_json
 
 

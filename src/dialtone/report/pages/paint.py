@@ -17,6 +17,9 @@ TONES = {
 }  # fmt: skip
 """Word -> tone; any other word is `none`."""
 
+_COLOURS = {"up": "#176f2c", "degraded": "#855300", "down": "#b3212b", "unknown": "#57606a"}
+_WIDE = {"i": 4, "l": 4, "t": 5, "r": 5, "f": 5, " ": 4, "m": 10, "w": 9}
+
 _STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--card:#f6f8fa;--fg:#1a1f26;--dim:#57606a;--line:#d0d7de;--link:#0550ae;
 --good:#176f2c;--warn:#855300;--bad:#b3212b;--none:#57606a;--goodbg:#dcf5e0;--warnbg:#fcefcf;--badbg:#fde3e3;
@@ -126,3 +129,23 @@ def cell(text: object) -> str:
     for mark in "\\`*_[]|~":
         told = told.replace(mark, "\\" + mark)
     return told.replace("<", "&lt;").replace("@", "@\u200b").replace("#", "#\u200b")
+
+
+def badge(state: str, label: str = "status") -> str:
+    """A badge (SVG) that says the state in a word; white on its colour keeps a contrast of 4.5."""
+    left, right = _width(label), _width(state)
+    wide, colour = left + right, _COLOURS.get(state, _COLOURS["unknown"])
+    label, state = escape(label), escape(state)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="20" role="img" aria-label="{label}: {state}">'
+        f'<title>{label}: {state}</title><clipPath id="c"><rect width="{wide}" height="20" rx="3"/></clipPath>'
+        f'<g clip-path="url(#c)"><rect width="{left}" height="20" fill="#444c56"/>'
+        f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>'
+        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="{left / 2}" y="14" textLength="{left - 12}">{label}</text>'
+        f'<text x="{left + right / 2}" y="14" textLength="{right - 12}">{state}</text></g></svg>\n'
+    )
+
+
+def _width(text: str) -> int:
+    return 12 + sum(_WIDE.get(letter, 7) for letter in text)

@@ -21,7 +21,6 @@ _SAID = {
     "unknown": "We do not know at the moment",
 }
 _TONE = {"up": "good", "degraded": "warn", "down": "bad", "unknown": "none"}
-_COLOURS = {"up": "#176f2c", "degraded": "#855300", "down": "#b3212b", "unknown": "#57606a"}
 _DAYS = {"x": "down", "d": "degraded", "o": "up", "u": "unknown", "": "unknown"}
 _STYLE = (
     STYLE
@@ -32,7 +31,6 @@ body{max-width:46rem}.big{font-size:1.25rem;font-weight:600;padding:.8rem 1rem;b
 .ends{display:flex;justify-content:space-between}
 """
 )
-_WIDE = {"i": 4, "l": 4, "t": 5, "r": 5, "f": 5, " ": 4, "m": 10, "w": 9}
 
 
 def status(told: Daily, components: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -117,23 +115,3 @@ def _at(text: str) -> float:
 _DAY = {
     "up": Day(good=1), "degraded": Day(degraded=1), "down": Day(bad=1), "unknown": None,
 }  # fmt: skip
-
-
-def badge(state: str, label: str = "status") -> str:
-    """A badge (SVG) that says the state in a word; white on its colour keeps a contrast of 4.5."""
-    left, right = _width(label), _width(state)
-    wide, colour = left + right, _COLOURS.get(state, _COLOURS["unknown"])
-    label, state = escape(label), escape(state)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="20" role="img" aria-label="{label}: {state}">'
-        f'<title>{label}: {state}</title><clipPath id="c"><rect width="{wide}" height="20" rx="3"/></clipPath>'
-        f'<g clip-path="url(#c)"><rect width="{left}" height="20" fill="#444c56"/>'
-        f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>'
-        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
-        f'<text x="{left / 2}" y="14" textLength="{left - 12}">{label}</text>'
-        f'<text x="{left + right / 2}" y="14" textLength="{right - 12}">{state}</text></g></svg>\n'
-    )
-
-
-def _width(text: str) -> int:
-    return 12 + sum(_WIDE.get(letter, 7) for letter in text)
