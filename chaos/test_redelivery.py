@@ -14,6 +14,7 @@ from dialtone import each, experiment
     runbook="webhooks",
     severity="P1",
     effect="provokes",
+    requests=10,
     needs=["webhooks.{name}.harmless"],
     catches={"stripe": ["redelivery-refused"]},
 )

@@ -73,6 +73,7 @@ def experiment(
     rpo: float | str = 0.0,
     smoke: bool = False,
     effect: str = "disrupts",
+    requests: int = 60,
 ) -> Callable[[F], F]:
     """Declare a test function in chaos/ as an experiment: steady state, fault, fallback, alert, recovery, ledger.
 
@@ -81,7 +82,8 @@ def experiment(
     differ). `alert_within` and `recover_within` are objectives in seconds (or "2m") from the fault's begin and end;
     `rpo` is how old, in seconds, a promise may be that a disaster takes along. `smoke` puts it into the short drill;
     of a function with cases the first one. `effect` is what it does to a target, as of a check: one that puts no fault
-    and only sends a webhook twice (`provokes`) runs where the profile allows that.
+    and only sends a webhook twice (`provokes`) runs where the profile allows that, and within the budget of requests
+    there: `requests` is how many it sends to the target at most.
     """
     aims = Aims(_seconds(alert_within), _seconds(recover_within), _seconds(rpo))
     meta = Meta(
@@ -90,6 +92,7 @@ def experiment(
         Effect(effect),
         catches,
         tuple(needs),
+        requests=requests,
         experiment=True,
         dependency=dependency,
         aims=aims,
