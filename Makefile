@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos drill defects lint types bench node docs ci workflows clean help
+.PHONY: check test chaos drill drill-nextjs defects lint types bench node docs ci workflows clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -43,6 +43,9 @@ chaos: $(DONE) ## the experiments, against a local deployment
 
 drill: $(DONE) ## prove that the fallbacks hold: every experiment, several at a time, build/drill.json
 	@$(BIN)/dialtone drill $(ARGS)
+
+drill-nextjs: $(DONE) ## build examples/nextjs with npm, drill the build, and each of its defects, which has to be found
+	@$(BIN)/python examples/nextjs/drill.py $(ARGS)
 
 defects: $(DONE) ## switch every known defect on in turn: each has to be found, by the checks that claim it
 	@$(BIN)/dialtone defects $(ARGS)

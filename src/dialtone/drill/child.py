@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from dialtone.drill.choice import HERE
 from dialtone.drill.record import PROGRESS
 from dialtone.sandbox.isolation import Identity, before_exec
 
@@ -30,7 +31,7 @@ def arguments(nodeids: Sequence[str], target: str, build: Path, jobs: int, more:
     plugins = [word for name in _UNUSED for word in ("-p", f"no:{name}")]
     workers = ["-n", str(jobs), "--dist", "worksteal"] if jobs > 1 and len(nodeids) > jobs else ["-p", "no:xdist"]
     told = ["--target", target, "--verdicts", str(build / "verdicts.json"), "--no-diagnosis", "-q"]
-    return [sys.executable, "-m", "pytest", *nodeids, *told, *plugins, *workers, *more]
+    return [sys.executable, "-m", "pytest", *nodeids, *HERE, *told, *plugins, *workers, *more]
 
 
 def run(

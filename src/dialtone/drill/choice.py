@@ -11,6 +11,9 @@ from typing import Any
 from dialtone.sandbox.campaign import catalogued
 from dialtone.sandbox.matrix import Claims
 
+HERE = ("--rootdir", ".")
+"""Experiments are known by their path from here, and results go below here, also where a suite is a part of another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -40,7 +43,7 @@ class Known:
 
 def known(paths: Sequence[str], target: str, folder: Path) -> list[Known]:
     """The experiments below these paths, in the order of the files. Raises CampaignError."""
-    entries = catalogued([*paths, "--target", target, "-p", "no:randomly"], folder)
+    entries = catalogued([*paths, "--target", target, "-p", "no:randomly", *HERE], folder)
     return [Known.of(entry) for entry in entries if entry["experiment"]]
 
 

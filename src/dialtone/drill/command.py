@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         " leaves drill.json. Exit codes: 0 all pass, 1 one failed, 13 none could run, 14 one was inconclusive, 130"
         " Ctrl-C (everything is taken down first).",
         epilog="dialtone drill --scope smoke; dialtone drill --only stripe booking_survives_a_revoked_grant; dialtone"
-        " drill --defects --sample 4",
+        " drill --defects --sample 4; dialtone drill --app 'npm start' --in ../shop --way preload",
     )
     parser.add_argument(
         "--scope", choices=["smoke", "full"], default="full", help="the short drill, or all (default: full)"
@@ -47,9 +47,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print drill.json when it is over")
     parser.add_argument("--build", type=Path, default=Path("build"), help="where results go (default: build)")
     parser.add_argument("--chaos", nargs="+", default=["chaos"], metavar="PATH", help="experiments (default: chaos)")
-    from dialtone.drill import defects, production, search_command
+    from dialtone.drill import app, defects, production, search_command
     from dialtone.drill.recovery import dump_command
 
+    app.add_arguments(parser)
     search_command.add_arguments(parser)
     dump_command.add_arguments(parser)
     production.add_arguments(parser)
@@ -58,14 +59,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(args: argparse.Namespace) -> int:
-    from dialtone.drill import defects, production, search_command
+    from dialtone.drill import app, defects, production, search_command
     from dialtone.drill.recovery import dump_command
+    from dialtone.target import ProfileError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.dump:
         return dump_command.run(args, say)
     folder = args.build / "drill"
     try:
+        os.environ.update(app.options(args))
         guard = production.guard(args)
         experiments = known(args.chaos, args.target, folder)
         if search_command.wanted(args):
@@ -74,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
         chosen = named(experiments, args.only) if args.only else chosen
         if args.defects or args.defect or args.complete:
             return defects.run(args, chosen if args.only or args.scope == "smoke" else experiments, say)
-    except (CampaignError, LookupError, production.RefusedError) as error:
+    except (CampaignError, LookupError, ProfileError, production.RefusedError) as error:
         say(str(error.args[0] if error.args else error))
         return 2
     if args.list:
@@ -86,12 +89,16 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> int:
+    from dialtone.drill.app import Closed
+
     counted = 0
     began = time.monotonic()
+    closed = Closed(guard)
 
     def tell(line: Mapping[str, Any]) -> None:
         nonlocal counted
         counted += 1
+        closed.hear(line)
         say(shown(line, counted, len(chosen)))
 
     jobs = args.jobs or JOBS
@@ -101,10 +108,10 @@ def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> i
     log = args.build / "drill" / "pytest.log"
     command = child.arguments([e.nodeid for e in chosen], args.target, args.build, jobs)
     try:
-        code = child.run(command, log, tell, check=guard, env={PAIRS: args.pairs} if args.pairs else None)
+        code = child.run(command, log, tell, check=closed.check, env={PAIRS: args.pairs} if args.pairs else None)
     except child.Stopped as stopped:
         say(f"stopped: {stopped}")
-        code = 1
+        code = INCONCLUSIVE if closed.reason else 1
     except KeyboardInterrupt:
         say("stopped; every sandbox is gone, and with it every fault")
         return 130

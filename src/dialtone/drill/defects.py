@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dialtone.drill.choice import Known, for_defect
+from dialtone.drill.choice import HERE, Known, for_defect
 from dialtone.sandbox import Sandbox, SandboxError
 from dialtone.sandbox.campaign import CampaignError, resilience_defects, round_steps
 from dialtone.sandbox.folder import write_private
@@ -184,7 +184,7 @@ class Matrix:
     def _arguments(self, name: str) -> list[str]:
         plugins = [word for plugin in _UNUSED for word in ("-p", f"no:{plugin}")]
         nodeids = [e.nodeid for e in self.against(name)]
-        return [*nodeids, "--target", self._args.target, "-q", "--no-diagnosis", *plugins]
+        return [*nodeids, "--target", self._args.target, "-q", "--no-diagnosis", *HERE, *plugins]
 
     def _wrong(self, name: str, shown: Round) -> list[str]:
         if shown.failure:

@@ -63,6 +63,10 @@ class Sandbox:
         recoverable: bool = False,
         database_only: bool = False,
         intercepted: bool = False,
+        way: str | None = None,
+        hosts: Mapping[str, str] | None = None,
+        schema: Sequence[str] = (),
+        folder: str | None = None,
     ) -> Sandbox:
         """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
 
@@ -71,7 +75,9 @@ class Sandbox:
         (`stripe`, `telnyx_sms`, `telnyx_voice`). A `resident` sandbox is one that `dialtone sandbox down` may
         take down. `listed` is what stand-ins list of the time before the start. A `recoverable` one archives its WAL
         and has page checksums; `database_only` starts PostgreSQL and nothing else. An `intercepted` one has the
-        interceptor between the application and all that it calls.
+        interceptor between the application and all that it calls; with a `way` it always has, and what the application
+        calls by name is led there too: `hosts` are further ones (`interception.further`). `schema` are files of SQL, or
+        globs of them, that run before the application. Both are looked for in `folder`, by default the working one.
         """
         commands = {"app": filled(app), "standins": filled(standins)}
         try:
@@ -83,7 +89,11 @@ class Sandbox:
                     "listed": dict(listed or {}),
                     "recoverable": recoverable,
                     "database_only": database_only,
-                    "intercepted": intercepted,
+                    "intercepted": intercepted or bool(way),
+                    "way": way,
+                    "hosts": dict(hosts or {}),
+                    "schema": list(schema),
+                    "cwd": str(Path(folder or "").resolve()),
                 }
             )
         except OSError as error:
@@ -238,7 +248,7 @@ class _Holder:
         self._healthy, self._pending = False, b""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it ended already; `answer` says why
-            self._process.stdin.write(json.dumps({**order, "cwd": str(Path.cwd())}).encode() + b"\n")
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
 
     def answer(self, progress: Callable[[str], None] | None) -> None:
         """Return when the sandbox is healthy."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from dialtone.sandbox.certificates import Certificates
 from dialtone.sandbox.credentials import Credentials, new_credentials
-from dialtone.sandbox.interception import HOSTS, PATIENCE
+from dialtone.sandbox.interception import HOSTS, PATIENCE, further, places
 from dialtone.sandbox.ports import free_ports
 from dialtone.sandbox.postgres import ADMIN, DEFECTS_FILE, OWNER, PROBER, REPAIRER, Cluster
 from dialtone.standins.postgrest.roles import AUTHENTICATOR
@@ -57,21 +57,30 @@ class Plan:
     defects_file: Path
     client_header: str
     webhooks: Mapping[str, str]
-    between: Mapping[str, int] = field(default_factory=dict)
-    """Ports where the interceptor stands for a part; none without one."""
+    between: Mapping[str, str] = field(default_factory=dict)
+    """Where the interceptor stands for a part or a further host, as `address:port`; empty without one."""
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Further hosts of the application -> upstream."""
 
     @classmethod
     def make(
-        cls, folder: Path, webhooks: Mapping[str, str], *, recoverable: bool = False, intercepted: bool = False
+        cls,
+        folder: Path,
+        webhooks: Mapping[str, str],
+        *,
+        recoverable: bool = False,
+        intercepted: bool = False,
+        way: str | None = None,
+        hosts: Mapping[str, str] | None = None,
     ) -> Plan:
         """A plan for a start in `folder`, with ports that are free now.
 
         `webhooks` are the paths of the application to which the stand-ins deliver; a `recoverable` database archives
         its WAL and has page checksums; `intercepted` puts the interceptor between the application and all that it
-        calls.
+        calls, `hosts` among it, led by a `way`.
         """
-        between = [f"before {part}" for part in HOSTS] if intercepted else []
-        chosen = free_ports([*PORT_NAMES, *between])
+        between = [*HOSTS, *(host.lower() for host in hosts or {})] if intercepted else []
+        chosen = free_ports([*PORT_NAMES, *(f"before {part}" for part in between)])
         ports = {name: chosen[name] for name in PORT_NAMES}
         return cls(
             ports=ports,
@@ -81,7 +90,8 @@ class Plan:
             defects_file=folder / DEFECTS_FILE,
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
             webhooks=webhooks,
-            between={part: chosen[f"before {part}"] for part in HOSTS} if intercepted else {},
+            between=places(way, {part: chosen[f"before {part}"] for part in between}),
+            further=further(hosts or {}, ports),
         )
 
     def url(self, name: str) -> str:
@@ -90,7 +100,7 @@ class Plan:
 
     def outward(self, name: str) -> str:
         """Address and port under which the application reaches a part."""
-        return f"127.0.0.1:{self.between.get(name, self.ports[name])}"
+        return self.between.get(name) or f"127.0.0.1:{self.ports[name]}"
 
     def secret_values(self) -> list[str]:
         """Every value that must not appear in anything that is written."""
@@ -124,7 +134,9 @@ class Plan:
         files = self.certificates
         return {
             **{name: shared[name] for name in (*same, "GOOGLE_CLIENT_SECRET", "CRON_SECRET")},
-            "DATABASE_URL": self.cluster.url(OWNER, self.credentials.owner_password, self.between.get("postgres")),
+            "DATABASE_URL": self.cluster.url(
+                OWNER, self.credentials.owner_password, int(self.outward("postgres").rpartition(":")[2])
+            ),
             "JWT_SECRET": self.credentials.jwt_secret,
             "TELNYX_PUBLIC_KEY": self.credentials.telnyx_public_key(),
             "REDIS_REST_URL": f"http://{self.outward('upstash')}",

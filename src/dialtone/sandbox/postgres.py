@@ -154,28 +154,43 @@ class Cluster:
 
         psql is in the package and costs a tenth of importing a driver.
         """
-        done = subprocess.run(
-            [str(program("psql")), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-            input=_set_up_script(credentials),
+        told = {
+            "PGUSER": ADMIN,
+            "PGPASSWORD": credentials.admin_password,
+            "PGDATABASE": "postgres",
+            # pg_stat_statements would keep the passwords in the text of CREATE ROLE.
+            "PGOPTIONS": "-c pg_stat_statements.track=none",
+        }
+        done = self._psql(["-f", "-"], {**environment, **told}, _set_up_script(credentials))
+        if done.returncode != 0:
+            raise RuntimeError(f"setting up the database failed: {done.stderr.strip()}")
+
+    def apply(self, file: Path, credentials: Credentials, environment: Mapping[str, str]) -> None:
+        """Run a file of SQL as the application's own role, whole or not at all. Raises RuntimeError with its words."""
+        told = {"PGUSER": OWNER, "PGPASSWORD": credentials.owner_password, "PGDATABASE": DATABASE}
+        done = self._psql(["-1", "-f", str(file)], {**environment, **told})
+        if done.returncode != 0:
+            raise RuntimeError(f"{file} failed: {done.stderr.strip()}")
+
+    def _psql(
+        self, more: list[str], told: Mapping[str, str], script: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(program("psql")), "-X", "-q", "-v", "ON_ERROR_STOP=1", *more],
+            input=script,
+            stdin=subprocess.DEVNULL if script is None else None,
             capture_output=True,
             text=True,
             timeout=20,
             check=False,
             env={
-                **environment,
+                **told,
                 "PGHOST": "127.0.0.1",
                 "PGPORT": str(self.port),
-                "PGUSER": ADMIN,
-                "PGPASSWORD": credentials.admin_password,
-                "PGDATABASE": "postgres",
-                # pg_stat_statements would keep the passwords in the text of CREATE ROLE.
-                "PGOPTIONS": "-c pg_stat_statements.track=none",
                 "PGSYSCONFDIR": os.devnull,
                 "PGSERVICEFILE": os.devnull,
             },
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"setting up the database failed: {done.stderr.strip()}")
 
 
 def _archiving(archive: Path, defects: Path) -> str:

@@ -71,6 +71,8 @@ class Supervisor:
             self.order["webhooks"],
             recoverable=bool(self.order.get("recoverable")),
             intercepted=bool(self.order.get("intercepted")),
+            way=self.order.get("way"),
+            hosts=self.order.get("hosts"),
         )
         for value in plan.secret_values():
             self.redactor.add(value)
@@ -85,10 +87,11 @@ class Supervisor:
         between = self._start_interceptor(plan)
         plan.certificates.issue()
         # The application of this package waits for its database, so it may load meanwhile; another one need not.
-        waiting = [] if self.order["app"] else [self.start_application(plan)]
+        waiting = [] if self.order["app"] or self.order.get("way") else [self.start_application(plan)]
         server = self._start_database(plan, making, identity, deadline, [standins, *between, *waiting])
         until(lambda: not between or self._intercepts.exists(), "the interceptor", deadline, alive=[server, *between])
 
+        self._apply_schema(plan)
         say(progress="starting the application")
         application = waiting[0] if waiting else self.start_application(plan)
         alive = [server, application, *between, standins]
@@ -117,6 +120,16 @@ class Supervisor:
         plan.cluster.set_up(plan.credentials, self.environment)
         return server
 
+    def _apply_schema(self, plan: Plan) -> None:
+        """Run the application's files of SQL as the owner of its database, in the order of their names."""
+        for pattern in self.order.get("schema") or ():
+            where = Path(self.order["cwd"]) / pattern
+            files = sorted(Path(where.anchor).glob(str(where.relative_to(where.anchor))))
+            if not files:
+                raise RuntimeError(f"app_schema: there is no {where}")
+            for file in files:
+                plan.cluster.apply(file, plan.credentials, self.environment)
+
     def _start_standins(self, plan: Plan) -> Part:
         told = plan.for_standins() | ({"listed": listed} if (listed := self.order.get("listed")) else {})
         config = self.folder.write("standins.json", told)
@@ -130,12 +143,14 @@ class Supervisor:
     def _start_interceptor(self, plan: Plan) -> list[Part]:
         if not plan.between:
             return []
-        told = interception.settings(self._intercepts.parent, plan.ports, plan.between)
+        told = interception.settings(self._intercepts.parent, plan.ports, plan.between, plan.further)
         return [self.add("interceptor", interception.command(self.folder.write("interceptor.json", told)))]
 
     def start_application(self, plan: Plan, own: Mapping[str, str] | None = None) -> Part:
         """Start the application; `own` replaces some of its environment."""
         command, own = self.order["app"] or default_application(), {**plan.for_application(), **(own or {})}
+        if way := self.order.get("way"):
+            command, own = interception.led(self._intercepts.parent, way, command, {**self.environment, **own})
         return self.add("application", command, cwd=self.order["cwd"], environment=own)
 
     def add(

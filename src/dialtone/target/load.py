@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from dialtone.target.fences import fences, live_keys
 from dialtone.target.model import ObjectiveTable, Profile
 from dialtone.target.target import Target
 
+APP = "DIALTONE_APP"
+"""Options for `Sandbox.begin` as JSON: another command than the profile's `app`, and how it is led."""
 _VARIABLE = re.compile(r"\$\{(\w+)(\??)\}")
 
 
@@ -132,12 +135,17 @@ def alerting(path: Path) -> Alerting:
 
 def sandbox_options(path: Path, name: str) -> dict[str, Any]:
     """What a sandbox needs to know of a target before it is up: `app`, its command, `webhooks`, name -> route, and
-    `listed`, what providers list of the time before, where it says so."""
+    where it says so `listed`, what providers list of the time before, and how `app` is led to the interceptor.
+
+    APP, which `dialtone drill --app` sets, is laid over what the file says of the application.
+    """
     file = read(path)
     table = _merge(file.defaults, file.target.get(name, {}))
     routes = {hook: str(spec.get("route", "")) for hook, spec in table.get("webhooks", {}).items()}
+    more = {"listed": "listed", "way": "app_way", "hosts": "app_hosts", "schema": "app_schema"}
     options = {"app": table.get("app") or None, "webhooks": routes}
-    return {**options, "listed": table["listed"]} if table.get("listed") else options
+    options |= {option: table[key] for option, key in more.items() if table.get(key)}
+    return {**options, **json.loads(os.environ.get(APP) or "{}")}
 
 
 def objectives(path: Path, name: str) -> dict[str, Objective]:

@@ -290,6 +290,13 @@ class Profile(Part):
     shared_credentials: list[str] = Field(default=[], description="credentials that production may share with this one")
     app: list[str] = Field(default=[], description="command of the application, sandbox only; {python} is this Python")
     app_defects: list[str] = Field(default=[], description="command that lists the defects of `app`, and holds one")
+    app_way: Literal["proxy", "preload", "names"] | None = Field(
+        default=None, description="how an `app` with provider hosts in its code is led to the interceptor"
+    )
+    app_hosts: dict[str, str] = Field(
+        default={}, description="further hosts that `app` calls: a part of the sandbox, or the address of a stand-in"
+    )
+    app_schema: list[str] = Field(default=[], description="files of SQL that a sandbox runs before `app`; globs")
 
     @field_validator("tables", mode="before")
     @classmethod
