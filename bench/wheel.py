@@ -31,7 +31,7 @@ def main() -> int:
     repeats = 3 if bench.quick else REPEATS
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    sdist, wheel = _built()
+    sdist, wheel = built(WORK)
     bench.bar("stray files in the wheel", len(_strays(wheel)), "count", most=0)
     bench.bar("stray files in the sdist", len(_private(sdist)), "count", most=0)
 
@@ -56,14 +56,14 @@ def main() -> int:
     return bench.finish()
 
 
-def _built() -> tuple[Path, Path]:
-    """The sdist, and the wheel that is built from it."""
+def built(work: Path) -> tuple[Path, Path]:
+    """The sdist, and the wheel that is built from it, in `work`."""
     subprocess.run(
-        [sys.executable, "-m", "build", "-q", "--installer", "uv", "--outdir", str(WORK / "dist"), str(ROOT)],
+        [sys.executable, "-m", "build", "-q", "--installer", "uv", "--outdir", str(work / "dist"), str(ROOT)],
         check=True,
         timeout=300,
     )
-    return next((WORK / "dist").glob("*.tar.gz")), next((WORK / "dist").glob("*.whl"))
+    return next((work / "dist").glob("*.tar.gz")), next((work / "dist").glob("*.whl"))
 
 
 def _strays(wheel: Path) -> list[str]:
