@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos drill drill-nextjs defects lint types bench node docs ci workflows clean help
+.PHONY: check test chaos drill drill-nextjs defects lint types bench node docs dist ci workflows clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -72,6 +72,11 @@ docs: $(DONE) ## the site, in build/site
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
 	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[docs]'
 	@$(BIN)/python -m sphinx -W --keep-going -q -b dirhtml docs build/site
+
+dist: $(DONE) ## what a release publishes: sdist, wheel and SBOM, in dist/
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[release]'
+	@$(BIN)/python deploy/release.py build
 
 workflows: $(DONE) ## write the GitHub workflows anew, after a check needs another credential
 	@$(BIN)/dialtone workflows --package "-c constraints.txt '.[{extras}]'"

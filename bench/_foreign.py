@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A repository. `node` has its dependencies installed by npm, all of them get a Python environment for the suite."""
+    """A repository. One of `node` installs with npm; each gets a Python environment, which the suite is in."""
 
     name: str
     files: dict[str, str]

@@ -54,6 +54,11 @@ def workflow_dispatch(**inputs: str) -> dict[str, Any]:
     return {"inputs": inputs, "ref": "refs/heads/main", "repository": REPOSITORY, "sender": {"login": "ada"}}
 
 
+def tag(name: str) -> dict[str, Any]:
+    """A push of a tag."""
+    return {"ref": f"refs/tags/{name}", "created": True, "after": SHA, "base_ref": None, "repository": REPOSITORY}
+
+
 def fork_pull_request() -> dict[str, Any]:
     """Somebody else's branch: a token that reads, and no secret."""
     return {
