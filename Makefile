@@ -10,7 +10,7 @@ LEAN   := -p no:hypothesispytest -p no:randomly -p no:syrupy
 # A run starts a dozen Python processes: without cached bytecode each compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: check test chaos drill drill-nextjs defects lint types bench node docs dist ci workflows clean help
+.PHONY: check test chaos drill drill-nextjs defects report lint types bench node docs dist ci workflows clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -49,6 +49,15 @@ drill-nextjs: $(DONE) ## build examples/nextjs with npm, drill the build, and ea
 
 defects: $(DONE) ## switch every known defect on in turn: each has to be found, by the checks that claim it
 	@$(BIN)/dialtone defects $(ARGS)
+
+# Allure's own program, pinned; without npm or a registry there is the page of `dialtone report` alone.
+ALLURE := build/tools/allure/node_modules/.bin/allure
+report: $(DONE) $(ALLURE) ## build/report.html, and build/allure-report of the last `make check`
+	@$(BIN)/dialtone report $(if $(wildcard $(ALLURE)),--allure) $(ARGS)
+$(ALLURE):
+	@if ! command -v npm >/dev/null 2>&1; then echo "no npm: no Allure report"; \
+	elif ! npm install --prefix build/tools/allure --no-audit --no-fund --no-package-lock --ignore-scripts --silent --fetch-timeout=20000 --fetch-retries=1 allure@3.18.0; then \
+	echo "npm failed: no Allure report"; fi
 
 lint: $(DONE) ## ruff
 	@$(BIN)/ruff check .

@@ -22,7 +22,8 @@ from dialtone.signing import sealed
 
 RECIPIENT, SECRET = "DIALTONE_REPORT_RECIPIENT", "DIALTONE_REPORT_KEY"
 PARTS = ("verdicts.json", "gate.json", "rounds.json", "undelivered.json", "log.txt", "allure-results", "diagnosis",
-         "drill", "drill.json", "drill.html", "drill.md", "report.html", "checklist.md", "maintenance")  # fmt: skip
+         "allure-report", "drill", "drill.json", "drill.html", "drill.md", "report.html",
+         "checklist.md", "maintenance")  # fmt: skip
 """What of the build folder is the full report; nothing else is, whatever lies there."""
 
 

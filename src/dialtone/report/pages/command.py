@@ -20,6 +20,7 @@ from dialtone.report.pages.daily_page import daily_page
 from dialtone.report.pages.paint import badge
 from dialtone.report.pages.status import status, status_page
 from dialtone.report.pages.written import drill_report, put, read_json
+from dialtone.report.site import SiteError, generate
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Writes report.html, one file that loads nothing, from the history, the incidents, the last run and"
         " the last drill; and the drill's own page anew. --public writes what customers may see, by an allow-list:"
         " status.html, status.json and badge.svg, with the components that the profile names. Exit codes: 0 written,"
-        " 1 nothing is known, 4 no such history or a wrong profile.",
+        " 1 nothing is known, 4 no such history or a wrong profile, 5 no Allure report.",
         epilog="dialtone report; dialtone report --target production --public --to build/report/public",
     )
     parser.add_argument("--build", type=Path, default=Path("build"), metavar="FOLDER", help="what runs left (build)")
@@ -39,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--store", help="the history (default: DIALTONE_HISTORY, else build/history.db)")
     parser.add_argument("--config", type=Path, help="the profile file (default: dialtone.toml)")
     parser.add_argument("--public", action="store_true", help="only what customers may see")
+    parser.add_argument("--allure", action="store_true", help="the Allure 3 report of build/allure-results as well")
     parser.add_argument("--title", default="Status", help="of the status page (default: Status)")
     parser.set_defaults(run=run)
 
@@ -70,6 +72,14 @@ def run(args: argparse.Namespace, clock: Callable[[], float] = time.time) -> int
     else:
         made = [put(to / "report.html", daily_page(told))]
         made += drill_report(args.build / "drill.json") if told.drill and not args.to else []
+    if args.allure:
+        try:
+            page, gate = generate(args.build, to / "allure-report")
+        except SiteError as wrong:
+            print(wrong, file=sys.stderr)
+            return 5
+        print(gate, file=sys.stderr)
+        made.append(page)
     print("\n".join(map(str, made)))
     return 0
 
