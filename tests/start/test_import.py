@@ -60,6 +60,21 @@ endpoints:
   - name: secret
     url: "https://user:pass@example.org/"
     conditions: ["[STATUS] == 200"]
+  - name: check-domain-expiration
+    url: "https://example.org/"
+    interval: 1h
+    conditions: ["[DOMAIN_EXPIRATION] > 720h"]
+  - name: self-signed
+    url: "https://example.org/self"
+    client: {insecure: true}
+    conditions: ["[STATUS] == 200"]
+  - name: only-up
+    url: "https://example.org/api"
+    conditions: ["[CONNECTED] == true", "[CERTIFICATE_EXPIRATION] > 720h"]
+  - name: price-aggregation-service
+    url: "price-aggregation-service-grpc.org:443"
+    grpc: {service: grpc.health.v1.Health, method: Check}
+    conditions: ["[BODY].status == SERVING"]
 """
 
 # After the examples of Upptime's page on configuration.
@@ -78,6 +93,17 @@ sites:
     method: POST
   - name: Secret Site
     url: $SECRET_SITE
+  - name: API endpoint
+    url: https://example.com/get-user/3?api_key=$MY_API_KEY
+  - name: Authorized
+    url: https://example.com/get-user/3
+    headers: ["Authorization: Bearer $SECRET_SITE_2"]
+  - name: Self-signed
+    url: https://example.com/self
+    __dangerous__insecure: true
+  - name: Custom down
+    url: https://example.com/down
+    __dangerous__body_down: "File not found"
   - name: Slow
     url: https://example.com/a?b=1
     maxResponseTime: 5000
@@ -114,6 +140,10 @@ def test_gatus(tmp_path: Path) -> None:
         "teapot: [STATUS] == any(200, 418): checks ask for 200",
         "writes: method POST: only GET is sent to a production",
         "secret: its address holds a credential: name one in [credentials] and headers instead",
+        "check-domain-expiration: [DOMAIN_EXPIRATION] > 720h: it may answer anything, and checks ask for 200",
+        "self-signed: its certificate is not verified there, and is here: name its authority in ca_file of the target",
+        "only-up: [CONNECTED] == true; [CERTIFICATE_EXPIRATION] > 720h: it may answer anything, and checks ask for 200",
+        "price-aggregation-service: an address without a scheme: only HTTP is looked at",
         "slower: response time 900 ms: one response time is watched on example_org, that of /",
     ]
 
@@ -124,7 +154,7 @@ def test_upptime(tmp_path: Path) -> None:
     (tmp_path / "dialtone.toml").write_text(profile(found, ".upptimerc.yml"))
     assert load(tmp_path / "dialtone.toml", "www_google_com", {}).profile.routes == {"google": "/"}
     example = load(tmp_path / "dialtone.toml", "example_com", {}).profile
-    assert example.routes == {"slow": "/a?b=1"}
+    assert example.routes == {"custom_down": "/down", "slow": "/a?b=1"}
     assert example.pages["text"].contains == "Example Domain"
     assert example.values == {"timed": "/a?b=1"}
     assert found.left == [
@@ -132,6 +162,10 @@ def test_upptime(tmp_path: Path) -> None:
         "Ping: check tcp-ping: only HTTP is looked at",
         "POST to Google: method POST: only GET is sent to a production",
         "Secret Site: its address is a variable: write it out",
+        "API endpoint: its address is a variable: write it out",
+        "Authorized: body or headers: only a plain GET is taken over",
+        "Self-signed: its certificate is not verified there, and is here: name its authority in ca_file of the target",
+        "Custom down: __dangerous__body_down: not taken over",
         "Slow: icon: not taken over",
         "Gone: expectedStatusCodes [410]: checks ask for 200",
         "statuses other than 200 that were good: checks ask for 200",

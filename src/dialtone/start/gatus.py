@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dialtone.start.imported import Imported, ImportRefused, Monitor, address
+from dialtone.start.imported import UNVERIFIED, Imported, ImportRefused, Monitor, address
 
 _CONDITION = re.compile(r"(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|h|m|s))+")
@@ -42,6 +42,8 @@ def _endpoint(entry: dict[str, Any], where: str, found: Imported) -> None:
         reason = f"method {entry['method']}: only GET is sent to a production"
     elif {"dns", "ssh", "body", "graphql"} & set(entry):
         reason = f"{', '.join(sorted({'dns', 'ssh', 'body', 'graphql'} & set(entry)))}: only a plain GET is taken over"
+    elif isinstance(entry.get("client"), dict) and entry["client"].get("insecure") is True:
+        reason = UNVERIFIED
     elif "headers" in entry:
         reason = "headers: they may hold a credential; write them into headers of the target"
     monitor = Monitor(name, str(entry["url"]))
@@ -52,11 +54,18 @@ def _endpoint(entry: dict[str, Any], where: str, found: Imported) -> None:
             reason = f"{text}: checks ask for 200"
         elif not kept:
             left.append(text)
+    if reason is None and not any(_answer(text) and text not in left for text in conditions):
+        reason = f"{'; '.join(conditions) or 'no condition'}: it may answer anything, and checks ask for 200"
     if reason:
         found.left.append(f"{name}: {reason}")
         return
     found.monitors.append(monitor)
     found.left += [f"{name}: {key}: not taken over" for key in left]
+
+
+def _answer(text: str) -> bool:
+    """Whether a condition is about what is answered, and not only that and when."""
+    return text.strip().startswith(("[STATUS]", "[BODY]"))
 
 
 def _condition(text: str, monitor: Monitor) -> bool | None:

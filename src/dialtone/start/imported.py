@@ -58,6 +58,9 @@ def test_certificate_has_time_left(target, reach, objective):
 '''
 
 
+UNVERIFIED = "its certificate is not verified there, and is here: name its authority in ca_file of the target"
+
+
 class ImportRefused(Exception):
     """A file that is not of a form that is known here; the message says where and what was expected."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dialtone.start.imported import Imported, ImportRefused, Monitor, address
+from dialtone.start.imported import UNVERIFIED, Imported, ImportRefused, Monitor, address
 
 _TAKEN = {"name", "url", "method", "check", "expectedStatusCodes", "maxResponseTime"}
+_UNVERIFIED = ("__dangerous__insecure", "__dangerous__disable_verify_peer", "__dangerous__disable_verify_host")
 _MISSING = "__dangerous__body_down_if_text_missing"
 
 
@@ -37,6 +38,8 @@ def _site(entry: dict[str, Any], where: str, found: Imported) -> None:
         reason = f"method {entry['method']}: only GET is sent to a production"
     elif "body" in entry or "headers" in entry:
         reason = "body or headers: only a plain GET is taken over"
+    elif any(entry.get(key) is True for key in _UNVERIFIED):
+        reason = UNVERIFIED
     elif codes is not None and 200 not in codes:
         reason = f"expectedStatusCodes {codes}: checks ask for 200"
     if reason:
