@@ -77,7 +77,8 @@ def book(http, target, run, customers):
         try:
             headers = {"content-type": "application/json", "idempotency-key": again.key}
             answer = http.post(target.route("bookings"), content=json.dumps(again.asked), headers=headers)
-            told = Answer.YES if answer.status == 201 else Answer.DOUBT if answer.status >= 500 else Answer.NO
+            refused = 400 <= (answer.status or 0) < 500
+            told = Answer.YES if answer.status == 201 else Answer.NO if refused else Answer.DOUBT
         finally:
             earlier = [p for p in customers.promises if p.key == again.asked["phone"]]
             for promise in earlier:

@@ -1,7 +1,8 @@
 """`dialtone drill --app`: a team's own build in the sandbox, its calls led to the interceptor, unmodified.
 
-Redirection fails closed: by `preload` nothing but the interceptor can be reached, and in any way the first experiment
-has to see the application call every host there (the suite's fixture `canaries`), else the drill ends before a fault.
+Redirection fails closed: by `preload` nothing but the interceptor can be reached, by `proxy` no port at which providers
+are (`sandbox.fence`, Linux), and in any way the application has to call every host there before the first fault (the
+suite's fixture `canaries`), else the drill ends.
 """
 
 from __future__ import annotations

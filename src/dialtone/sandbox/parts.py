@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dialtone.sandbox.fence import fence
 from dialtone.sandbox.isolation import Identity, before_exec, stepping_down
 from dialtone.sandbox.processes import send
 
@@ -30,15 +31,21 @@ class Part:
         cwd: Path | None = None,
         identity: Identity = Identity.OWN,
         stop_signal: signal.Signals = signal.SIGTERM,
+        fenced: bool = False,
     ) -> None:
-        """Start the child in a process group of its own. Raises OSError when the command cannot be started."""
+        """Start the child in a process group of its own, `fenced` with no way to where providers are.
+
+        Raises OSError when the command cannot be started.
+        """
         self.name = name
         self.log = folder / f"{name}.log"
         self.stop_signal = stop_signal
         self.ready = False
         self._pending = b""
         self._group_gone = False
-        with self.log.open("ab") as log:
+        # The supervisor has one thread, so code may run between fork and exec.
+        before = before_exec(identity, stop_signal)
+        with self.log.open("ab") as log, fence(before, closed=fenced) as prepare:
             self.process = subprocess.Popen(
                 stepping_down(list(command), identity, stop_signal),
                 stdin=subprocess.DEVNULL,
@@ -47,8 +54,7 @@ class Part:
                 env=dict(environment),
                 cwd=cwd or folder,
                 process_group=0,
-                # The supervisor has one thread, so code may run between fork and exec.
-                preexec_fn=before_exec(identity, stop_signal),  # noqa: PLW1509
+                preexec_fn=prepare,  # noqa: PLW1509
             )
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()

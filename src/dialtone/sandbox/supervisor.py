@@ -149,9 +149,11 @@ class Supervisor:
     def start_application(self, plan: Plan, own: Mapping[str, str] | None = None) -> Part:
         """Start the application; `own` replaces some of its environment."""
         command, own = self.order["app"] or default_application(), {**plan.for_application(), **(own or {})}
-        if way := self.order.get("way"):
+        # By names the interceptor itself is at port 443, which therefore stays open.
+        fenced = (way := self.order.get("way")) in ("proxy", "preload")
+        if way:
             command, own = interception.led(self._intercepts.parent, way, command, {**self.environment, **own})
-        return self.add("application", command, cwd=self.order["cwd"], environment=own)
+        return self.add("application", command, cwd=self.order["cwd"], environment=own, fenced=fenced)
 
     def add(
         self,
@@ -160,8 +162,10 @@ class Supervisor:
         identity: Identity | None = None,
         cwd: str | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        fenced: bool = False,
     ) -> Part:
-        """Start a part; one with an identity is Postgres' own."""
+        """Start a part; one with an identity is Postgres' own, a `fenced` one connects to no provider."""
         own = {"LC_ALL": "C", "TZ": "UTC"} if identity else environment or {}
         try:
             part = Part(
@@ -172,6 +176,7 @@ class Supervisor:
                 cwd=Path(cwd) if cwd else None,
                 identity=identity or Identity.OWN,
                 stop_signal=signal.SIGINT if identity else signal.SIGTERM,
+                fenced=fenced,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise RuntimeError(f"{name} cannot be started: {error}") from error
