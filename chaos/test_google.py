@@ -44,11 +44,11 @@ CLAIMS = ["calendar-no-outbox", "alert-missing-google", "alert-floods"]
 )
 def test_appointment_follows_into_the_calendar(story, fault, connected, book, reconciled, db, target, served):
     """While Google fails callers are booked soon; each event is written once, later; the business stays connected."""
-    well = connected()
-    story.steady("callers get all that they are promised", lambda: served(well))
+    story.steady("callers get all that they are promised", lambda: served(connected()))
+    story.steady("tokens are refreshed", lambda: _refreshed(connected, book, db, target))
     tenant = connected(expired=fault.host == TOKENS)
-    callers = story.load("callers", lambda: book(tenant), most=3)
     with story.fault(fault):
+        callers = story.load("callers", lambda: book(tenant), most=3)
         story.fallback("callers get their appointments", lambda: len(story.during_fault(callers)) >= 2, within=12)
         served = story.during_fault(callers)
         story.fallback("all of them, and soon", all(s.good and s.seconds < PATIENCE for s in served))
@@ -73,7 +73,7 @@ def test_appointment_follows_into_the_calendar(story, fault, connected, book, re
 def test_an_event_in_doubt_is_written_once(story, fault, connected, book, reconciled, db, target, served):
     """Google writes an event and its answer never comes: written again under the same name, it is there once."""
     tenant = connected()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(connected()))
     with story.fault(fault):
         booking = book(tenant)
         story.fallback("the caller gets the appointment", booking.success)
@@ -128,14 +128,19 @@ def test_booking_survives_a_revoked_grant(story, fault, connected, book, db, tar
     story.recovered("a connected tenant books again", lambda: _in_calendar(book(connected()), db, target))
 
 
+def _refreshed(connected, book, db, target):
+    """Two bookings after each other, which meet two processes, reach calendars whose token has to be refreshed."""
+    return all(_in_calendar(book(connected(expired=True)), db, target, within=1) for _ in range(2))
+
+
 def _connected(tenant, db, target):
     return bool(db.one(target.query("stored_token"), {"id": tenant["id"]})["connected"])
 
 
-def _in_calendar(booking, db, target):
+def _in_calendar(booking, db, target, within=5):
     row = eventually(
         lambda: db.one(target.query("appointment"), {"appointment_id": booking.appointment_id}),
         lambda found: bool(found and found["event_id"]),
-        within=5,
+        within=within,
     )
     return bool(row and row["event_id"])

@@ -31,7 +31,7 @@ CLAIMS = ["escalation-skipped", "alert-missing-retell", "alert-floods"]
 def test_a_call_reaches_a_human(story, fault, tenants, ring, heard, reconciled, answered):
     """While Retell takes no call, each is put through to the escalation phone; the team hears of it once."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     with story.fault(fault):
         calls = [ring(tenant), ring(tenant)]
         story.fallback("Telnyx' events are taken", all(call.taken for call in calls))
@@ -56,7 +56,7 @@ def test_a_call_reaches_a_human(story, fault, tenants, ring, heard, reconciled, 
 def test_a_slow_agent_still_gets_the_call(story, fault, tenants, ring, heard, reconciled, answered):
     """Retell takes a second: the caller hears it ring a little longer, and nobody is woken."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     with story.fault(fault):
         story.fallback("the call reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
     story.ledger(reconciled)

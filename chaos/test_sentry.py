@@ -26,7 +26,7 @@ PATIENCE = 2.0  # seconds: a report must not make a caller wait
 def test_nobody_needs_sentry(story, fault, tenants, book, report, reconciled, served):
     """Stripe and Sentry fail: callers are booked soon, Slack hears of the fee, and each fee is charged later."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault, STRIPE):
         callers = story.load("callers", lambda: book(tenant), most=2)
         story.fallback("callers get their appointments", lambda: len(callers.samples) == 2, within=10)

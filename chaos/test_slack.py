@@ -32,12 +32,13 @@ PATIENCE = 2.0  # seconds: an alert must not make a caller wait
 def test_mail_carries_what_slack_does_not(story, fault, tenants, report, journal, book, served):
     """Stripe and Slack fail: the mailbox hears of the fee, Sentry of Slack, and no caller waits for an alert."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     story.steady("people hear of an error", lambda: _heard(journal, report, "slack"))
     with story.fault(fault, STRIPE):
         callers = story.load("callers", lambda: book(tenant), most=2)
         story.fallback("callers get their appointments", lambda: len(callers.samples) == 2, within=10)
         story.fallback("without waiting for an alert", all(s.good and s.seconds < PATIENCE for s in callers.samples))
+        report()
         story.alert("mail", names=["stripe"], about=tenant["id"])
         story.alert("sentry", names=["slack"])
     story.recovered("a booking works", lambda: book(tenant).success)
@@ -55,10 +56,11 @@ def test_mail_carries_what_slack_does_not(story, fault, tenants, report, journal
 def test_what_no_channel_takes_is_told_later(story, fault, tenants, book, cron, report, journal, served):
     """Stripe, Slack and the mailbox fail at once: people hear of the fee as soon as one of them can be reached."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     story.steady("people hear of an error", lambda: _heard(journal, report, "slack", "mail"))
     with story.fault(fault, STRIPE, MAILBOX):
         story.fallback("the caller gets the appointment", book(tenant).success)
+        report()
         story.alert("sentry", names=["stripe"], about=tenant["id"])
         story.fallback("neither channel was reached", not _told(journal, tenant))
     story.recovered("people hear of the fee", lambda: cron("jobs") and _told(journal, tenant))

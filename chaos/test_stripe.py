@@ -36,7 +36,7 @@ TOLD = ["alert-missing-stripe", "alert-floods"]
 def test_booking_survives_stripe(story, fault, tenants, book, reconciled, served):
     """While Stripe fails every call still books; the team hears of the failed fee; each fee is charged once."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
 
     callers = story.load("callers", lambda: book(tenant), most=12)
     with story.fault(fault):
@@ -69,7 +69,7 @@ def test_booking_survives_stripe(story, fault, tenants, book, reconciled, served
 def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled, served):
     """Stripe charges and its answer never comes: asked again with the same key, nobody pays twice."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
     story.ledger(reconciled)
@@ -87,7 +87,7 @@ def test_a_lost_answer_is_charged_once(story, fault, tenants, book, reconciled, 
 def test_a_slow_stripe_costs_the_caller_a_moment(story, fault, tenants, book, reconciled, hook, served):
     """Stripe takes seconds for a charge: the caller does not, and a tool call sent again is charged once."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         callers = story.load("callers", lambda: book(tenant), most=2)
         story.fallback("callers are answered", lambda: len(callers.samples) == 2, within=20)
@@ -113,7 +113,7 @@ def test_a_slow_stripe_costs_the_caller_a_moment(story, fault, tenants, book, re
 def test_stripe_is_left_alone_as_long_as_it_asks(story, fault, tenants, book, reconciled, cron, served):
     """Stripe answers 429 and says for how long: nobody asks before, however often the background job runs."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
         for _ in range(4):
@@ -134,7 +134,7 @@ def test_stripe_is_left_alone_as_long_as_it_asks(story, fault, tenants, book, re
 def test_a_declined_card_is_taken_for_an_answer(story, fault, tenants, book, cron, served):
     """A card is declined: the appointment stands, the team hears of it, and the card is not tried again and again."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
         story.alert("slack", names=["stripe", "402"], about=tenant["id"])
@@ -160,13 +160,34 @@ def test_a_declined_card_is_taken_for_an_answer(story, fault, tenants, book, cro
 def test_a_dead_stripe_is_not_waited_for(story, fault, tenants, book, reconciled, served):
     """Stripe is silent for longer: soon hardly any caller waits for it; when it is back, people hear that too."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         lines = [story.load(f"line {n}", lambda: book(tenant), most=40) for n in (1, 2, 3)]
         story.fallback("soon hardly anybody waits", lambda: _hardly_anybody_waits(lines), within=15)
         story.alert("slack", names=["stripe is down", "fees"])
     story.resolved("slack", names=["resolved", "stripe"])
     story.ledger(reconciled)
+
+
+@experiment(
+    dependency="stripe",
+    runbook="database",
+    severity="P1",
+    needs=[*NEEDS, "queries.booked_slots"],
+    faults={"slow": fault("latency", host=HOST, seconds=0.3)},
+    catches=["slot-checked-then-inserted"],
+)
+def test_one_hour_is_sold_once(story, fault, tenants, served, book_at, at_once, db, target):
+    """Bookings take long, and callers want the same hour at the same moment: one of them gets it."""
+    tenant = tenants()
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
+    with story.fault(fault):
+        booked = at_once(lambda _: book_at(tenant, "10:00"), *range(6))
+        story.fallback("all are answered", all(booking.answer.ok for booking in booked))
+        story.fallback("one of them gets the hour", sum(booking.success for booking in booked) == 1)
+    rows = db.rows(target.query("booked_slots"), {"id": tenant["id"]})
+    story.fallback("it stands in the book once", sum("10:00" in row["slot"] for row in rows) == 1)
+    story.recovered("another hour can be had", lambda: book_at(tenant, "11:00").success)
 
 
 def _hardly_anybody_waits(lines):

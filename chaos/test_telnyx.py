@@ -36,7 +36,7 @@ CLAIMS = ["sms-not-queued", "sms-outbox-not-drained", "alert-missing-sms", "aler
 def test_confirmation_follows_later(story, fault, tenants, book, reconciled, served):
     """While Telnyx takes no message callers are booked; each gets one confirmation later, and the team hears of it."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         story.fallback("callers get their appointments", all(book(tenant).success for _ in range(2)))
         story.alert("sentry", names=["telnyx"], about=tenant["id"])
@@ -61,7 +61,7 @@ def test_confirmation_follows_later(story, fault, tenants, book, reconciled, ser
 def test_a_message_in_doubt_is_not_sent_twice(story, fault, tenants, book, reconciled, served):
     """Telnyx sends a message and its answer never comes: the caller gets one, and somebody may look after it."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     with story.fault(fault):
         story.fallback("the caller gets the appointment", book(tenant).success)
         story.alert("slack", names=["confirmation", "telnyx"], about=tenant["id"])
@@ -79,7 +79,7 @@ def test_a_message_in_doubt_is_not_sent_twice(story, fault, tenants, book, recon
 def test_a_silent_telnyx_costs_the_caller_a_moment(story, fault, tenants, book, served):
     """Telnyx does not answer to messages: callers are booked soon, and the team hears of it."""
     tenant = tenants()
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
     callers = story.load("callers", lambda: book(tenant), most=3)
     with story.fault(fault):
         story.fallback("callers get their appointments", lambda: len(story.during_fault(callers)) >= 2, within=12)
@@ -104,7 +104,7 @@ def test_a_silent_telnyx_costs_the_caller_a_moment(story, fault, tenants, book, 
 def test_a_live_call_is_commanded_again(story, fault, tenants, ring, heard, reconciled, answered):
     """Telnyx fails at one command to a live call: it is sent again, and the caller notices nothing."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     with story.fault(fault):
         call = ring(tenant)
         story.fallback("the call is answered", lambda: heard(call, "answer"))
@@ -132,7 +132,7 @@ def test_a_live_call_is_commanded_again(story, fault, tenants, ring, heard, reco
 def test_unanswered_calls_are_told(story, fault, tenants, ring, heard, reconciled, answered):
     """Telnyx takes no command: nobody can answer the call, so a human hears of it at once, and it is noted."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     with story.fault(fault):
         story.fallback("Telnyx' event is taken", ring(tenant).taken)
         story.alert("slack", names=["not answered", "telnyx"], about=tenant["id"])

@@ -17,6 +17,7 @@ CLAIMS = [
     runbook="rate-limiting",
     severity="P2",
     needs=["rate_limits.login", "routes.login", "journal", "pages.home"],
+    recover_within=10,
     smoke=True,
     faults={
         "gone": fault("refuse", host=HOST),

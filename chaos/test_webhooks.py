@@ -22,7 +22,7 @@ EARLIER = "2026-01-02T10:00:00Z"
 def test_a_call_that_is_told_twice_is_bridged_once(story, fault, tenants, ring, heard, journal, reconciled, answered):
     """Telnyx tells of a call a second time while the first is being put through: the agent is called once."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     before = len(_registered(journal, tenant))
     with story.fault(fault):
         call = ring(tenant)
@@ -45,7 +45,7 @@ def test_a_call_that_is_over_before_it_rings(
 ):
     """The end of a call is told before its beginning: it is noted as over, and nobody is called."""
     tenant = tenants()
-    story.steady("calls reach the agent", lambda: answered(tenant))
+    story.steady("calls reach the agent", lambda: answered(tenants()))
     with story.fault(fault):
         story.fallback("a call in order reaches the agent", lambda: heard(ring(tenant), "transfer", "sip:"))
         voice = hook("telnyx_voice", tenant)
@@ -72,7 +72,7 @@ def test_the_newest_state_of_a_subscription_counts(story, fault, tenants, hook, 
     """Stripe tells late, and the older state last: the newer one stays."""
     tenant = tenants()
     stripe, now = hook("stripe", tenant), int(time.time())
-    story.steady("callers get all that they are promised", lambda: served(tenant))
+    story.steady("callers get all that they are promised", lambda: served(tenants()))
 
     def tell(status, at):
         event = stripe.event(text=json.dumps(_subscription(tenant, status, at)))

@@ -33,6 +33,7 @@ _SESSION = "-c statement_timeout=8000 -c idle_in_transaction_session_timeout=800
 _ASKED = 0.5  # seconds for an idle connection to say that it is alive, when another one was silent
 _SUSPECT = 10.0  # seconds after a silence in which idle connections are asked
 _FAILURES = 2  # in a row: then the server is taken for away
+_LOST = 12.0  # seconds, with a defect
 _AWAY = 1.0  # seconds in which nobody tries a server that is away
 
 
@@ -81,7 +82,7 @@ class Database:
         self._seconds = seconds
         self._breaker = (breakers or Breakers()).make("postgres", _FAILURES, _AWAY)
         self._suspect_until = 0.0
-        self._is_lost = False
+        self._lost_until = 0.0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=2,
@@ -124,10 +125,23 @@ class Database:
             finally:
                 cut.cancel()
 
+    async def _stay_lost(self) -> None:
+        """The defect postgres-no-reconnect: for a while after the server came back nobody believes it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._lost_until:
+            return
+        try:
+            async with self._pool.connection(0.5):
+                pass
+        except psycopg.OperationalError:
+            self._lost_until = loop.time() + _LOST
+        raise DatabaseAway("the connection to the database broke")
+
     @asynccontextmanager
     async def _connection(self, within: float | None = None) -> AsyncIterator[Connection]:
-        self._is_lost = self._is_lost and on("postgres-no-reconnect")
-        if self._is_lost or not self._breaker.admits():
+        if on("postgres-no-reconnect"):
+            await self._stay_lost()
+        if not self._breaker.admits():
             raise DatabaseAway("the database did not answer a moment ago")
         loop = asyncio.get_running_loop()
         seconds = within or self._seconds
@@ -145,7 +159,7 @@ class Database:
         except psycopg.OperationalError as error:
             if loop.time() - started >= seconds:
                 self._suspect_until = loop.time() + _SUSPECT
-            self._is_lost = on("postgres-no-reconnect")
+            self._lost_until = loop.time() + _LOST
             if isinstance(error, PoolTimeout) or loop.time() - started >= seconds:
                 self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
             else:

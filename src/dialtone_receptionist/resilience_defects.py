@@ -48,12 +48,12 @@ RESILIENCE = {
     # tokens
     "refresh-race": "Each process refreshes an expired token for itself, also two of them at once.",
     # database and webhooks
-    "postgres-no-reconnect": "A process whose database connection broke never connects again.",
+    "postgres-no-reconnect": "A process whose database connection broke waits for long before it connects again.",
     "database-tried-once": "A tool call that meets a broken connection fails at once.",
     "database-away-says-yes": "A booking that could not be stored is answered with success.",
     "webhook-swallows-errors": "A webhook that could not be stored is answered 200.",
     "claim-before-processing": "A webhook event counts as done in Redis before Postgres has stored it.",
-    "slot-checked-then-inserted": "Whether a slot is free is looked up first and written later, without a lock.",
+    "slot-checked-then-inserted": "Whether a slot is free is looked up, and it is written a moment later, without a lock.",
     "redelivery-refused": "A Stripe event that a process has seen before is answered 409, so that Stripe goes on.",
     "stripe-order-ignored": "An older event of Stripe's that arrives late overwrites a newer one.",
     "consent-order-ignored": "An older STOP or START that arrives late overwrites a newer one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
@@ -81,7 +82,10 @@ async def is_free(
         " AND start_time < %s AND end_time > %s AND id IS DISTINCT FROM %s LIMIT 1",
         (business_id, day, end, start, besides),
     )
-    return await cursor.fetchone() is None
+    is_there = await cursor.fetchone() is not None
+    if on("slot-checked-then-inserted"):
+        await asyncio.sleep(0.1)
+    return not is_there
 
 
 async def store(connection: Connection, business_id: UUID, wish: Wish, tool_call_key: str | None = None) -> Appointment:

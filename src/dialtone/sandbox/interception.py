@@ -38,7 +38,7 @@ PATIENCE = {
     "DATABASE_SECONDS": "1.5",
     "RETRY_SECONDS": "0.5",
     "BREAKER_FAILURES": "3",
-    "BREAKER_SECONDS": "1",
+    "BREAKER_SECONDS": "0.6",
 }
 """Settings of the suite's own application with an interceptor before it: as ever, but shorter, as experiments are."""
 _TCP = {"smtp", "postgres"}
