@@ -17,7 +17,14 @@ HOSTS = ["oauth2.googleapis.com", "www.googleapis.com", "api.stripe.com"]
     runbook="external-apis",
     severity="P1",
     needs=["webhooks.retell", "tenant", "journal", "requests.book", "providers.google", "books.charge"],
-    recover_within=60,
+    recover_within=25,
+    catches={
+        "oauth2.googleapis.com": ["calendar-no-outbox"],
+        "www.googleapis.com": ["calendar-no-outbox", "page-taken-for-event"],
+        "api.stripe.com": [
+            *("fee-not-queued", "fee-outbox-not-drained", "fee-no-idempotency-key", "page-taken-for-charge"),
+        ],
+    },
 )
 def test_booking_survives_any_call(sweep, story, host, connected, book, reconciled):
     """Each class of fault on each call to a host in turn."""

@@ -14,6 +14,7 @@ CHECKS = ("checks/test_site_down.py::test_health_answers_ok",)
     needs=["routes.health", "journal"],
     alert_within=60,
     recover_within=60,
+    catches=["postgres-no-reconnect"],
     faults={"gone": fault("refuse", host="postgres")},
 )
 def test_on_call_hears_of_an_outage_and_of_its_end(story, fault, http, target, watching):
