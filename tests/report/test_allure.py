@@ -119,3 +119,19 @@ def test_without_a_directory_nothing_is_written(suite: Suite) -> None:
     suite.checks("@check(runbook='x')\ndef test_a():\n    ok('fine')\n")
     assert suite.run("-pallure_pytest.plugin").ret == 0
     assert not suite.pytester.path.joinpath("allure").exists()
+
+
+def test_an_experiment_tells_its_time_line() -> None:
+    """Times, losses and each step, with the one that does not hold in capitals."""
+    from dialtone.report.allure import story
+
+    steps = [
+        {"at": 0.3, "step": "steady state", "what": "a booking works", "holds": True},
+        {"at": 2.9, "step": "ledger", "what": "1 lost", "holds": False},
+    ]
+    told = story({"seconds_to_detect": 0.5, "seconds_to_alert": None, "lost": 1, "doubled": 0, "steps": steps})
+    assert told.splitlines() == [
+        "detect 0.50 s, 1 lost, 0 doubled",
+        "    0.30  steady state  a booking works",
+        "    2.90  ledger        DOES NOT HOLD: 1 lost",
+    ]

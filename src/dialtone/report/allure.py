@@ -31,6 +31,7 @@ _FIXTURES = set(
     "target run reach callers http sampler objective objectives meta db tenants tenant journal hook ask story"
     " _database _tenants".split()
 )
+_TIMES = ("seconds_to_detect", "seconds_to_alert", "seconds_to_recover")
 _OURS = {"verdict", "kind", "effect", "proof", "severity"}
 
 
@@ -57,10 +58,23 @@ def to_allure(config: pytest.Config, check_id: str, record: Record, runbook: str
         allure.dynamic.label("proof", record.meta.proof)
     allure.dynamic.severity(_SEVERITY[worst.severity or record.meta.severity])
     allure.dynamic.link(f"{runbook}#{record.meta.runbook}", name=f"runbook: {record.meta.runbook}")
+    if record.notes.get("experiment"):
+        allure.attach(secrets.scrub(story(record.notes["experiment"])), "time line", allure.attachment_type.TEXT)
     if unarmed or worst.verdict is Verdict.OK:
         return
     text = json.dumps(evidence(check_id, record), ensure_ascii=False, default=str)
     allure.attach(secrets.scrub(text), "evidence", allure.attachment_type.JSON)
+
+
+def story(told: Mapping[str, Any]) -> str:
+    """An experiment's times, steps and ledger as lines; seconds since its begin."""
+    times = (f"{name.removeprefix('seconds_to_')} {told[name]:.2f} s" for name in _TIMES if told.get(name) is not None)
+    counts = (f"{told.get(name, 0)} {name}" for name in ("lost", "doubled"))
+    steps = (
+        f"{step['at']:8.2f}  {step['step']:<13} {'' if step['holds'] else 'DOES NOT HOLD: '}{step['what']}"
+        for step in told.get("steps", ())
+    )
+    return "\n".join([", ".join((*times, *counts)), *steps]) + "\n"
 
 
 def evidence(check_id: str, record: Record) -> dict[str, Any]:

@@ -58,9 +58,13 @@ def drawn(experiment: Mapping[str, Any]) -> str:
             lanes.append((name, _svg(_HIGH["marks"], band + _mark(at, _short(step), holds=step["holds"]))))
         if len(found) > _MOST:
             lanes.append((name, _svg(_HIGH["marks"], f'<text y="14">and {len(found) - _MOST} more</text>')))
+    drawn_already = {kind for _, several in _LANES for kind in several}
+    for step in [s for s in steps if not s["holds"] and s["step"] not in drawn_already][:_MOST]:
+        lanes.append((step["step"], _svg(_HIGH["marks"], band + _mark(x(_when(step)), "", holds=False))))
+    places = 1 if end - begin >= _TICKS else 2
     axis = "".join(
         f'<text x="{100 * n / _TICKS}%" y="11" text-anchor="{_ANCHORS.get(n, "middle")}">'
-        f"{begin + (end - begin) * n / _TICKS:.1f} s</text>"
+        f"{begin + (end - begin) * n / _TICKS:.{places}f} s</text>"
         for n in range(_TICKS + 1)
     )
     rows = "".join(f'<span class="lane">{escape(name)}</span>{svg}' for name, svg in lanes)
@@ -146,7 +150,7 @@ def _series(symptom: Mapping[str, Any], x: Any) -> Iterator[str]:
 def _mark(at: float, told: str, *, holds: bool) -> str:
     kind = "t" if holds else "no"
     sign = f'<svg x="{at}%" overflow="visible" width="1" height="1"><path class="{kind}" d="M-4 16l4-12l4 12z"/></svg>'
-    return sign + _words(at, told if holds else f"{told}: does not hold")
+    return sign + _words(at, told if holds else f"{told}: does not hold".removeprefix(": "))
 
 
 def _words(at: float, told: str) -> str:

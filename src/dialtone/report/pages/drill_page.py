@@ -91,9 +91,13 @@ def _experiment(e: Mapping[str, Any], before: Sequence[str], *, new: bool) -> st
             for s in e["steps"]
         ]
         parts.append(table(["s", "step", "what", ""], rows, f"Steps of {e['id']}", (0,)))
-    if e["ledger"]:
+    if any(sum(counts.values()) for counts in e["ledger"].values()):
         kinds = list(dict.fromkeys(kind for counts in e["ledger"].values() for kind in counts))
-        rows = [[escape(book), *(str(counts.get(kind, 0)) for kind in kinds)] for book, counts in e["ledger"].items()]
+        rows = [
+            [escape(book), *(str(counts.get(kind, 0)) for kind in kinds)]
+            for book, counts in e["ledger"].items()
+            if any(counts.values())
+        ]
         parts.append(
             "<h3>Ledger</h3>" + table(["duty", *kinds], rows, f"Ledger of {e['id']}", range(1, len(kinds) + 1))
         )

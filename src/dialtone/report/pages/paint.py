@@ -44,7 +44,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid var(--line)}
 tr:last-child>*{border-bottom:0}th{color:var(--dim);font-weight:600;background:var(--card)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.k{overflow-wrap:normal;min-width:9rem}
+td,th{overflow-wrap:break-word}td.k{overflow-wrap:anywhere;min-width:9rem}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0;background:var(--bg)}
 summary{cursor:pointer;padding:.45rem .7rem}details[open]>summary{border-bottom:1px solid var(--line);
 background:var(--card)}details>.in{padding:.5rem .7rem}
