@@ -33,9 +33,14 @@ WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM|TRUNCATE|DROP|CR
 
 
 def harmless(asked: Asked) -> bool:
-    """What is no GET and changes nothing: the exchange of a refresh token, and the voice webhook's own ping."""
+    """What is no GET and changes nothing: the exchange of a refresh token, Retell's lists, the voice webhook's ping.
+
+    Retell lists by POST, with its filter as the body: https://docs.retellai.com/api-references/list-calls.
+    """
     if asked.method != "POST":
         return False
+    if (asked.host, asked.path) == ("api.retellai.com", "/v3/list-calls"):
+        return set(json.loads(asked.body)) <= {"filter_criteria", "sort_order", "limit", "pagination_key"}
     if asked.host:
         return f"https://{asked.host}{asked.path}" == TOKEN_URL and b"grant_type=refresh_token" in asked.body
     return asked.path == ROUTES["retell"] and json.loads(asked.body) == {"event": "ping"}
