@@ -101,16 +101,23 @@ def scheduler(http, target):
 
 
 @pytest.fixture
-def reconciled(books, customers, scheduler, db, target):
-    """The ledger, after the scheduler had its turns: a fee that is asked for again may yet be one too many."""
+def undone(customers, scheduler, db, target):
+    """`undone()`: how many fees, texts and events still wait, after the scheduler's turn."""
 
-    def waiting() -> int:
+    def count() -> int:
         scheduler()
         shops = [str(shop["id"]) for shop in customers.shops]
         return len(db.rows(target.query("retries"), {"tenants": shops}))
 
+    return count
+
+
+@pytest.fixture
+def reconciled(books, customers, undone):
+    """The ledger, once nothing waits: a fee that is asked for again may yet be one too many."""
+
     def look() -> Any:
-        eventually(waiting, lambda left: left == 0, within=8)
+        eventually(undone, lambda left: left == 0, within=8)
         return books.balance(customers.promises, *customers.shops, now=time.time())
 
     return look

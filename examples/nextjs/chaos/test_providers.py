@@ -8,9 +8,15 @@ NEEDS = ["routes.bookings", "tenant", "journal", "books.fee"]
 PATIENCE = 2.5  # seconds that a customer waits for an answer at most
 
 
-def _survives(story, fault, place, book, reconciled, word):
-    """Customers are served as ever; whoever has to mend it hears which provider it is, once."""
+def _steady(story, place, book, undone):
+    """A booking works and all of it is done: every provider has a connection that a fault can meet."""
     story.steady("a booking works", lambda: book(place).success)
+    story.steady("all of it is done", lambda: undone() == 0, within=6)
+
+
+def _survives(story, fault, place, book, undone, reconciled, word):
+    """Customers are served as ever; whoever has to mend it hears which provider it is, once."""
+    _steady(story, place, book, undone)
     callers = story.load("customers", lambda: book(place), every=0.5, most=6)
     with story.fault(fault):
         story.fallback("customers get their hour", lambda: len(story.during_fault(callers)) >= 2, within=15)
@@ -34,9 +40,9 @@ def _survives(story, fault, place, book, reconciled, word):
         "silent": fault("hang", host="api.stripe.com"),
     },
 )
-def test_booking_survives_stripe(story, fault, shop, book, reconciled):
+def test_booking_survives_stripe(story, fault, shop, book, undone, reconciled):
     """The fee follows when Stripe is back."""
-    _survives(story, fault, shop(), book, reconciled, "Stripe")
+    _survives(story, fault, shop(), book, undone, reconciled, "Stripe")
 
 
 @experiment(
@@ -49,10 +55,10 @@ def test_booking_survives_stripe(story, fault, shop, book, reconciled):
     faults={"once": fault("in-doubt", host="api.stripe.com", method="POST", nth=1, says="the answer to a fee is lost")},
     catches=["fee-without-key"],
 )
-def test_a_lost_answer_is_charged_once(story, fault, shop, book, reconciled):
+def test_a_lost_answer_is_charged_once(story, fault, shop, book, undone, reconciled):
     """Stripe took the fee and its answer never came: asked again, nobody pays twice."""
     place = shop()
-    story.steady("a booking works", lambda: book(place).success)
+    _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
         story.fallback("the fee was asked for", lambda: story.acted() >= 1, within=4)
@@ -75,9 +81,9 @@ def test_a_lost_answer_is_charged_once(story, fault, shop, book, reconciled):
     },
     catches={"silent": ["call-without-timeout"]},
 )
-def test_booking_survives_retell(story, fault, shop, book, reconciled):
+def test_booking_survives_retell(story, fault, shop, book, undone, reconciled):
     """The voice assistant is a nicety: without it there is a booking without a call."""
-    _survives(story, fault, shop(), book, reconciled, None)
+    _survives(story, fault, shop(), book, undone, reconciled, None)
 
 
 @experiment(
@@ -94,9 +100,9 @@ def test_booking_survives_retell(story, fault, shop, book, reconciled):
     },
     catches=["texts-forgotten"],
 )
-def test_texts_follow(story, fault, shop, book, reconciled):
+def test_texts_follow(story, fault, shop, book, undone, reconciled):
     """The text goes out when Telnyx is back."""
-    _survives(story, fault, shop(), book, reconciled, "Telnyx")
+    _survives(story, fault, shop(), book, undone, reconciled, "Telnyx")
 
 
 @experiment(
@@ -112,9 +118,9 @@ def test_texts_follow(story, fault, shop, book, reconciled):
         "silent": fault("hang", host="oauth2.googleapis.com"),
     },
 )
-def test_events_follow(story, fault, shop, book, reconciled):
+def test_events_follow(story, fault, shop, book, undone, reconciled):
     """The calendar has every booking when Google is back."""
-    _survives(story, fault, shop(), book, reconciled, "Google")
+    _survives(story, fault, shop(), book, undone, reconciled, "Google")
 
 
 @experiment(
@@ -126,10 +132,10 @@ def test_events_follow(story, fault, shop, book, reconciled):
     faults={"once": fault("in-doubt", host="api.telnyx.com", method="POST", nth=1)},
     catches=["texts-sent-again"],
 )
-def test_a_lost_answer_is_one_text(story, fault, shop, book, reconciled):
+def test_a_lost_answer_is_one_text(story, fault, shop, book, undone, reconciled):
     """Telnyx sent the text and its answer never came: nobody gets it twice."""
     place = shop()
-    story.steady("a booking works", lambda: book(place).success)
+    _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
         story.fallback("the text was asked for", lambda: story.acted() >= 1, within=4)
@@ -145,10 +151,10 @@ def test_a_lost_answer_is_one_text(story, fault, shop, book, reconciled):
     recover_within=10,
     faults={"once": fault("in-doubt", host="www.googleapis.com", method="POST", nth=1)},
 )
-def test_a_lost_answer_is_one_event(story, fault, shop, book, reconciled):
+def test_a_lost_answer_is_one_event(story, fault, shop, book, undone, reconciled):
     """Google wrote the event and its answer never came: there is one event."""
     place = shop()
-    story.steady("a booking works", lambda: book(place).success)
+    _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
         story.fallback("the event was asked for", lambda: story.acted() >= 1, within=4)
@@ -164,10 +170,10 @@ def test_a_lost_answer_is_one_event(story, fault, shop, book, reconciled):
     recover_within=10,
     faults={"silent": fault("hang", host="hooks.slack.com")},
 )
-def test_a_silent_slack_costs_nobody_anything(story, fault, faults, shop, book, reconciled):
+def test_a_silent_slack_costs_nobody_anything(story, fault, faults, shop, book, undone, reconciled):
     """Nobody can be told that Stripe fails: the fee follows all the same."""
     place = shop()
-    story.steady("a booking works", lambda: book(place).success)
+    _steady(story, place, book, undone)
     with story.fault(fault, faults.stripe.any.unavailable()):
         story.fallback("the customer has the hour", book(place).success)
         story.fallback("somebody was to be told", lambda: story.acted() >= 2, within=6)

@@ -23,10 +23,11 @@ PATIENCE = 3.0
     },
     catches={"silent": ["health-retries"]},
 )
-def test_without_a_database_customers_are_told_so(story, fault, http, target, shop, book, reconciled):
+def test_without_a_database_customers_are_told_so(story, fault, http, target, shop, book, undone, reconciled):
     """A refusal with a time to come back, soon; health says it; and what was refused is not done."""
     place = shop()
     story.steady("a booking works", lambda: book(place).success)
+    story.steady("all of it is done", lambda: undone() == 0, within=6)
     with story.fault(fault):
         refused = story.load("customers", lambda: book(place), every=0.5, most=3)
         story.fallback("customers hear of it", lambda: len(refused.samples) >= 2, within=12)
@@ -46,10 +47,11 @@ def test_without_a_database_customers_are_told_so(story, fault, http, target, sh
     recover_within=10,
     faults={"once": fault("in-doubt", host=HOST, path="*/rpc/book", nth=1, says="the answer to a booking is lost")},
 )
-def test_a_booking_asked_twice_is_one(story, fault, shop, book, reconciled):
+def test_a_booking_asked_twice_is_one(story, fault, shop, book, undone, reconciled):
     """The database has it and the answer is lost: the customer asks again and has one hour and one fee."""
     place = shop()
     story.steady("a booking works", lambda: book(place).success)
+    story.steady("all of it is done", lambda: undone() == 0, within=6)
     with story.fault(fault):
         first = book(place)
         story.fallback("the customer is asked to come back", first.answer.status == 503)
@@ -67,10 +69,11 @@ def test_a_booking_asked_twice_is_one(story, fault, shop, book, reconciled):
     faults={"notes": fault("postgrest.any.pool_timeout", path="*/rpc/note", says="no outcome can be noted")},
     catches=["texts-sent-again"],
 )
-def test_what_was_done_and_not_noted_is_done_once(story, fault, shop, book, reconciled):
+def test_what_was_done_and_not_noted_is_done_once(story, fault, shop, book, undone, reconciled):
     """Fee, text and event are through, and the database does not learn of it: nothing is done twice."""
     place = shop()
     story.steady("a booking works", lambda: book(place).success)
+    story.steady("all of it is done", lambda: undone() == 0, within=6)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
         story.fallback("three outcomes were to be noted", lambda: story.acted() >= 3, within=6)
