@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -124,10 +124,18 @@ def reconciled(books, customers, undone):
 
 
 @pytest.fixture
-def canaries(book, shop):
-    """A booking calls everybody but Slack; one of a shop whose calendar is gone has the team told."""
+def canaries(book, tenants, customers, target):
+    """A booking calls everybody but Slack; one of a shop whose calendar is gone has the team told.
+
+    Nobody was promised anything: whether they are done or not is all the same to the ledger.
+    """
+
+    def call(grant: str) -> None:
+        book(tenants(grant=grant))
+        customers.promises[:] = [replace(each, answer=Answer.DOUBT) for each in customers.promises]
+
     return {
-        "a booking": lambda: book(shop()),
-        "a booking of a shop that revoked its grant": lambda: book(shop(grant="1//revoked")),
+        "a booking": lambda: call(target.secret("grant")),
+        "a booking of a shop that revoked its grant": lambda: call("1//revoked"),
         **dict.fromkeys(("sandbox.upstash.io", "sandbox.ingest.sentry.io", "smtp", "postgres")),
     }

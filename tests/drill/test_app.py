@@ -131,6 +131,7 @@ def test_a_host_that_does_not_arrive_ends_the_drill(suite: Path) -> None:
 def asked(**given: object) -> argparse.Namespace:
     """Arguments as the command line makes them."""
     plain = {"app": None, "way": None, "host": [], "folder": None, "target": "sandbox"}
+    plain |= {"defects": False, "defect": [], "complete": False}
     return argparse.Namespace(**{**plain, **given})
 
 
@@ -164,10 +165,13 @@ def test_the_application_is_laid_over_the_profile(tmp_path: Path, monkeypatch: p
         ({"app": "sh 'x"}, "No closing quotation"),
         ({"app": "sh", "folder": Path("nowhere")}, "no such folder"),
         ({"app": "sh", "host": ["api.example.com"]}, "NAME=TO is needed"),
+        ({"app": "sh", "defects": True}, "leave out --app"),
+        ({"app": "sh", "target": "preview"}, "preview is a preview"),
     ],
 )
-def test_what_makes_no_sense_is_refused(given: dict[str, object], told: str) -> None:
+def test_what_makes_no_sense_is_refused(given: dict[str, object], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, before anything starts."""
+    monkeypatch.chdir(ROOT)
     with pytest.raises(CampaignError, match=told):
         app.options(asked(**given))
 

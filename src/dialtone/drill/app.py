@@ -48,6 +48,8 @@ def options(args: argparse.Namespace) -> dict[str, str]:
         if args.way or args.host or args.folder:
             raise CampaignError("--way, --host and --in go with --app COMMAND")
         return {}
+    if args.defects or args.defect or args.complete:
+        raise CampaignError("--defects switches those of the profile's own application on: leave out --app")
     folder = (args.folder or Path()).resolve()
     if not folder.is_dir():
         raise CampaignError(f"--in {args.folder}: there is no such folder")
@@ -62,7 +64,11 @@ def options(args: argparse.Namespace) -> dict[str, str]:
 
 def _led(args: argparse.Namespace) -> dict[str, Any]:
     from dialtone.sandbox.profile import sandbox_options
+    from dialtone.target.load import nearest, raw
 
+    kind = raw(nearest(), args.target).get("kind")
+    if kind != "sandbox":
+        raise CampaignError(f"--app is started in a sandbox, and {args.target} is a {kind}: leave out --target")
     said = sandbox_options(args.target)
     hosts = dict(said.get("hosts") or {})
     for one in args.host:

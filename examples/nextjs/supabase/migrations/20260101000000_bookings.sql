@@ -29,7 +29,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX ON outbox (due) WHERE done_at IS NULL;
 
--- Somebody was told that a duty of a shop fails; once, until it works again.
+-- When somebody was told that a duty of a shop fails: once in a quarter of an hour.
 CREATE TABLE told (
   shop uuid NOT NULL REFERENCES shops ON DELETE CASCADE,
   duty text NOT NULL,
@@ -71,7 +71,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public AS $$
   FROM claimed c JOIN bookings b ON b.id = c.booking JOIN shops s ON s.id = b.shop
 $$;
 
--- The outcome of an attempt; true when it is a failure that nobody was told of yet.
+-- The outcome of an attempt; true when it is a failure of which nobody has heard for a while.
 CREATE FUNCTION note(of_id bigint, of_done boolean, of_error text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 DECLARE entry outbox; fresh int;
@@ -80,10 +80,10 @@ BEGIN
     due = now() + least(60, 0.5 * 2 ^ (attempts - 1)) * interval '1 second'
   WHERE id = of_id RETURNING * INTO entry;
   IF of_done THEN
-    DELETE FROM told USING bookings b WHERE b.id = entry.booking AND told.shop = b.shop AND told.duty = entry.duty;
     RETURN false;
   END IF;
-  INSERT INTO told (shop, duty) SELECT shop, entry.duty FROM bookings WHERE id = entry.booking ON CONFLICT DO NOTHING;
+  INSERT INTO told (shop, duty) SELECT shop, entry.duty FROM bookings WHERE id = entry.booking
+    ON CONFLICT (shop, duty) DO UPDATE SET at = now() WHERE told.at < now() - interval '15 minutes';
   GET DIAGNOSTICS fresh = ROW_COUNT;
   RETURN fresh > 0;
 END $$;
