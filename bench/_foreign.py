@@ -51,19 +51,27 @@ export function GET() {
 FASTAPI = Foreign(
     "FastAPI",
     {
-        "requirements.txt": "fastapi==0.165.0\nuvicorn==0.54.0\n",
+        "requirements.txt": "fastapi==0.165.0\nuvicorn==0.54.0\nstripe==16.1.0\n",
         "app/__init__.py": "",
-        "app/main.py": """from fastapi import FastAPI
+        "app/main.py": """import os
+
+import stripe
+from fastapi import FastAPI
 
 from .routers import items
 
 app = FastAPI(title="Harbour")
 app.include_router(items.router)
+stripe.api_key = os.environ.get("STRIPE_SECRET_KEY", "")
 
 
 @app.get("/")
-async def root():
-    return {"berths": 12, "free": 3}
+def root():
+    try:
+        members = len(stripe.Customer.list(limit=10).data)
+    except stripe.StripeError:
+        members = None
+    return {"berths": 12, "free": 3, "members": members}
 
 
 @app.get("/healthz")

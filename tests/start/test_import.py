@@ -213,8 +213,8 @@ def test_imported_checks_run(tmp_path: Path, shop: tuple[type[Shop], str], capsy
     assert cli.main(command) == 1
     assert "there already" in capsys.readouterr().err
     target = "127_0_0_1_" + url.rpartition(":")[2]
-    done = first_run(tmp_path, "--target", target)
+    done = first_run(tmp_path, "checks", "--target", target)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 ok" in done.stdout
     kind.broken = True
-    assert first_run(tmp_path, "--target", target).returncode == 1
+    assert first_run(tmp_path, "checks", "--target", target).returncode == 1

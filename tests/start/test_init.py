@@ -19,13 +19,24 @@ from dialtone.start.detect import Found
 from dialtone.start.write import workflow
 from dialtone.target import load
 
+# Its page asks Stripe, whose address stands in the SDK; FALLBACK says what becomes of a failure.
 STARLETTE = """
+import os
+
+import stripe
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-async def home(request):
-    return HTMLResponse("<title>Ferry &amp; co</title>")
+stripe.api_key = os.environ["STRIPE_SECRET_KEY"]
+stripe.max_network_retries = 0
+
+def home(request):
+    try:
+        members = str(len(stripe.Customer.list(limit=1).data))
+    except stripe.StripeError:
+        FALLBACK
+    return HTMLResponse("<title>Ferry &amp; co</title>" + members)
 
 async def health(request):
     return JSONResponse({"version": "1", "state": "up"})
@@ -66,28 +77,36 @@ def shop() -> Iterator[tuple[type[Shop], str]]:
 
 
 def first_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`pytest checks` there, as somebody else would type it."""
+    """`pytest checks` there, or of what is named, as somebody else would type it."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("DIALTONE_", "SANDBOX_", "PYTEST_"))}
     own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DIALTONE_HISTORY": "off"}
-    command = [sys.executable, "-m", "pytest", "-p", "dialtone.plugin", "-q", "checks", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "dialtone.plugin", "-q", *arguments]
     return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_repository_that_can_be_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Found, started in the sandbox, looked at; then the first run is green."""
-    tree(tmp_path, {"service/main.py": STARLETTE, "requirements.txt": "starlette\nstripe==12\n"})
+    """Found, started in the sandbox, looked at; then the first run is green, and the experiment tells a fallback."""
+    kept = STARLETTE.replace("FALLBACK", 'members = "?"')
+    tree(tmp_path, {"service/main.py": kept, "requirements.txt": "starlette\nstripe==12\n"})
     assert cli.main(["init", "--at", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert "GET /internal/health: 200, state is up" in told
+    assert "GET /: it called api.stripe.com" in told
+    assert "written: chaos/test_stripe.py" in told
     assert "providers:  stripe" in told
-    assert "No experiment was written" in told
+    assert "No experiment" not in told
     profile = load(tmp_path / "dialtone.toml", "production", {"PRODUCTION_URL": "https://app.example"}).profile
     assert profile.pages["home"].contains == "<title>Ferry &amp; co</title>"
     assert (profile.fields["health_status"], profile.values["health_ok"]) == ("state", "up")
     assert profile.providers["stripe"].narrow == "^rk_(live|test)_"
-    done = first_run(tmp_path)
+    assert 'app_way = "proxy"' in (tmp_path / "dialtone.toml").read_text()
+    done = first_run(tmp_path, "checks", "chaos")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 checks: 3 ok" in done.stdout
+    assert "5 checks: 5 ok" in done.stdout
+    tree(tmp_path, {"service/main.py": STARLETTE.replace("FALLBACK", "raise")})
+    broken = first_run(tmp_path, "chaos", "-k", "gone")
+    assert broken.returncode == 1, broken.stdout + broken.stderr
+    assert "the first page answers all the same" in broken.stdout
 
 
 def test_an_address(tmp_path: Path, shop: tuple[type[Shop], str]) -> None:
@@ -95,11 +114,11 @@ def test_an_address(tmp_path: Path, shop: tuple[type[Shop], str]) -> None:
     kind, url = shop
     assert cli.main(["init", "--at", str(tmp_path), "--url", url]) == 0
     assert load(tmp_path / "dialtone.toml", "production", {}).profile.values["health_ok"] is True
-    done = first_run(tmp_path, "--target", "production")
+    done = first_run(tmp_path, "checks", "--target", "production")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 checks: 3 ok" in done.stdout
     kind.broken = True
-    broken = first_run(tmp_path, "--target", "production", "-k", "home or health")
+    broken = first_run(tmp_path, "checks", "--target", "production", "-k", "home or health")
     assert broken.returncode == 1
     assert "2 critical" in broken.stdout
 

@@ -32,6 +32,11 @@ class Found:
     packages: set[str] = field(default_factory=set)
     why: str = "no Next.js, FastAPI, Starlette or Django application was found here"
 
+    @property
+    def way(self) -> str:
+        """How its calls are led to the interceptor: stripe-node, and Node before 24, heed no proxy."""
+        return "preload" if self.framework == "Next.js" else "proxy"
+
 
 def detect(root: Path) -> Found:
     """What is in this folder."""

@@ -11,15 +11,17 @@ from pathlib import Path
 from textwrap import wrap
 
 from dialtone.sandbox import Sandbox, SandboxError
+from dialtone.sandbox.interception import HOSTS
 from dialtone.start.detect import Found, detect
 from dialtone.start.look import Seen, look
-from dialtone.start.sdks import sdks
+from dialtone.start.sdks import SDKS, sdks
+from dialtone.start.trial import Trial, find
 from dialtone.start.write import files, names
 from dialtone.target import ProfileError, load
 
 _NO_EXPERIMENT = (
-    "No experiment was written: one needs to know what the application promises when a provider fails, and that its"
-    " requests go through the interceptor. `dialtone faults through` leads them there; docs/write-a-fault.md goes on."
+    "No experiment was written: {why}. docs/write-an-experiment.md goes on, docs/drill-your-own-build.md leads an"
+    " application's calls to the interceptor."
 )
 
 
@@ -31,11 +33,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command; it sets `run`, a function from the arguments to an exit code."""
     parser = commands.add_parser(
         "init",
-        help="write a first profile, three checks and a workflow for an application",
+        help="write a first profile, three checks, an experiment and a workflow for an application",
         description="Finds the Next.js, FastAPI, Starlette or Django application of a repository, starts it in a"
         " sandbox (or asks the one at --url), and writes dialtone.toml, checks/test_first.py and"
-        " .github/workflows/checks.yml from what it answers to a few GETs. Exit codes: 0 written, 1 nothing to go"
-        " by or a file is there already.",
+        " .github/workflows/checks.yml from what it answers to a few GETs; an experiment in chaos/ too, where one"
+        " of them made it call a provider. Exit codes: 0 written, 1 nothing to go by or a file is there already.",
     )
     parser.add_argument("--at", type=Path, default=Path(), metavar="FOLDER", help="the repository (default: here)")
     parser.add_argument("--url", help="the application's address: ask that one, and watch it as production")
@@ -65,12 +67,14 @@ def _init(args: argparse.Namespace) -> int:
     if there and not (args.force or args.dry_run):
         raise InitError(f"there already: {', '.join(map(str, there))}; --force writes over them, --dry-run prints")
     print(f"found: {found.framework or 'no application'}", *([f"({found.command[-1]})"] if found.command else []))
-    seen = evidence(args, found)
+    seen, trial = evidence(args, found)
     for line in seen.told:
         print(f"  {line}")
-    if not names(seen) or not (seen.page or seen.health):
+    if not _enough(seen):
         raise InitError("neither a page nor a health route answered 200: name one with --page or --health")
-    made = files(found, seen, args.url)
+    made = files(found, seen, args.url, trial)
+    if trial and (args.at / trial.path).exists() and not (args.force or args.dry_run):
+        raise InitError(f"there already: {trial.path}; --force writes over it, --dry-run prints")
     for path, text in made.items():
         if args.dry_run:
             print(f"\n--- {path}\n{text}", end="")
@@ -80,35 +84,64 @@ def _init(args: argparse.Namespace) -> int:
             print(f"written: {path}")
     if not args.dry_run:
         _checked(args.at / "dialtone.toml", "production", args.url)
-    print(_closing(found, args.url))
+    print(_closing(found, args.url, trial))
     return 0
 
 
-def evidence(args: argparse.Namespace, found: Found) -> Seen:
-    """What the application answers: the one at --url, else the one that is started for it."""
-    from dialtone.http.client import Client
+def evidence(args: argparse.Namespace, found: Found) -> tuple[Seen, Trial | None]:
+    """What the application answers, the one at --url or the one that is started for it; and a provider that it calls.
 
-    with _running(args, found) as base, Client(base) as client:
-        return look(client, [*args.page, *found.paths], [*args.health, *found.health])
-
-
-@contextlib.contextmanager
-def _running(args: argparse.Namespace, found: Found) -> Iterator[str]:
+    Where it has a provider's SDK it is started behind the interceptor first. One that does not get on there, because
+    its build needs the network for example, is started as it is.
+    """
+    used = [] if args.url or not found.command else sdks(found.packages)
+    if used:
+        try:
+            with _started(args, found, way=found.way) as sandbox:
+                seen, trial = _look(args, found, sandbox.env["SANDBOX_BASE_URL"], sandbox.interceptor)
+                if _enough(seen):
+                    return seen, trial
+        except InitError:
+            pass
+        print("it does not answer where only stand-ins can be reached: once more, without them", file=sys.stderr)
     if args.url:
         if not args.url.startswith(("http://", "https://")):
             raise InitError(f'--url {args.url}: an address of http or https is needed: "https://app.example.com"')
-        yield args.url
-        return
+        return _look(args, found, args.url)
     if not found.command:
         raise InitError(f"{found.why}: give --url, or --start with a command that listens on $PORT")
+    with _started(args, found) as sandbox:
+        return _look(args, found, sandbox.env["SANDBOX_BASE_URL"])
+
+
+def _look(
+    args: argparse.Namespace, found: Found, base: str, interceptor: Path | None = None
+) -> tuple[Seen, Trial | None]:
+    from dialtone.http.client import Client
+    from dialtone.interceptor.client import Controller
+
+    with Client(base) as client:
+        seen = look(client, [*args.page, *found.paths], [*args.health, *found.health])
+        if interceptor is None:
+            return seen, None
+        with Controller.attached(interceptor) as controller:
+            return seen, find(controller, client, seen, sdks(found.packages))
+
+
+def _enough(seen: Seen) -> bool:
+    return bool(names(seen) and (seen.page or seen.health))
+
+
+@contextlib.contextmanager
+def _started(args: argparse.Namespace, found: Found, way: str | None = None) -> Iterator[Sandbox]:
     print("starting it in a sandbox, which is gone afterwards", file=sys.stderr)
     try:
         with contextlib.chdir(args.at):
-            sandbox = Sandbox.begin(found.command).wait()
+            sandbox = Sandbox.begin(found.command, way=way).wait()
     except SandboxError as wrong:
         raise InitError(f"it did not start: {wrong}\ngive --start with a command that listens on $PORT") from None
     try:
-        yield sandbox.env["SANDBOX_BASE_URL"]
+        yield sandbox
     finally:
         sandbox.stop()
 
@@ -121,8 +154,10 @@ def _checked(path: Path, target: str, url: str | None) -> None:
         raise InitError(f"the profile that was written cannot be read, which is a mistake of init: {wrong}") from None
 
 
-def _closing(found: Found, url: str | None) -> str:
+def _closing(found: Found, url: str | None, trial: Trial | None) -> str:
     lines = ["", "first run:  pytest checks" + ("" if found.command else " --target production")]
+    if trial:
+        lines.append(f"experiment: pytest chaos ({trial.host} fails, the visitor is served all the same?)")
     if not url:
         lines.append("production: set PRODUCTION_URL, then pytest checks --target production")
     used = sdks(found.packages)
@@ -130,4 +165,12 @@ def _closing(found: Found, url: str | None) -> str:
         lines.append(
             f"providers:  {', '.join(sdk.name for sdk in used)}, read once a check needs them (dialtone doctor)"
         )
-    return "\n".join([*lines, *wrap(_NO_EXPERIMENT, 100)])
+    if trial:
+        return "\n".join(lines)
+    if url:
+        why = "a hosted application has no wire to put a fault on"
+    elif used:
+        why = f"neither the page nor the health route was seen to call {' or '.join(HOSTS[sdk.name] for sdk in used)}"
+    else:
+        why = f"no SDK of {', '.join(sdk.name for sdk in SDKS)} is among the dependencies"
+    return "\n".join([*lines, *wrap(_NO_EXPERIMENT.format(why=why), 100)])

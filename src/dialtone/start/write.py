@@ -10,6 +10,7 @@ from dialtone.start import flows
 from dialtone.start.detect import Found
 from dialtone.start.look import UNKNOWN, Seen
 from dialtone.start.sdks import sdks
+from dialtone.start.trial import Trial
 
 _CHECKS = {
     "home": '''
@@ -55,11 +56,12 @@ def names(seen: Seen) -> list[str]:
     return [name for name, there in known.items() if there][:3]
 
 
-def files(found: Found, seen: Seen, url: str | None) -> dict[Path, str]:
+def files(found: Found, seen: Seen, url: str | None, trial: Trial | None = None) -> dict[Path, str]:
     """Path -> text, relative to the repository."""
     return {
-        Path("dialtone.toml"): profile(found, seen, url),
+        Path("dialtone.toml"): profile(found, seen, url, led=trial is not None),
         Path("checks/test_first.py"): checks(seen),
+        **({trial.path: trial.text()} if trial else {}),
         flows.FOLDER / "checks.yml": workflow(found, url),
     }
 
@@ -72,8 +74,8 @@ def checks(seen: Seen) -> str:
     return head + "".join("\n" + _CHECKS[name] for name in chosen)
 
 
-def profile(found: Found, seen: Seen, url: str | None) -> str:
-    """The profile; comments say what it was made of."""
+def profile(found: Found, seen: Seen, url: str | None, *, led: bool = False) -> str:
+    """The profile; comments say what it was made of. `led`: the application is led to the interceptor."""
     chosen, lines = names(seen), ["# What is watched, as the application answered when this was written.", ""]
     if seen.page:
         lines += ["[defaults.pages.home]", *_keys(path=seen.page[0], contains=seen.page[1]), ""]
@@ -93,7 +95,8 @@ def profile(found: Found, seen: Seen, url: str | None) -> str:
         lines += [*_keys(target=target, alert=2 * target, critical=4 * target, unit="ms", quantile=0.95), ""]
     if found.command:
         lines += [f"# The {found.framework or 'own'} application of this repository, started for the run on $PORT."]
-        lines += ["[target.sandbox]", *_keys(kind="sandbox", base_url="${SANDBOX_BASE_URL}", app=found.command), ""]
+        lines += ["[target.sandbox]", *_keys(kind="sandbox", base_url="${SANDBOX_BASE_URL}", app=found.command)]
+        lines += [*(_keys(app_way=found.way, effects=["reads", "disrupts"]) if led else []), ""]
     lines += ["# Only read. The witnesses tell an outage from a prober that is offline.", "[target.production]"]
     lines += _keys(
         kind="production",
