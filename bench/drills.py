@@ -78,7 +78,8 @@ def in_a_row(bench: Bench, times: int, *, full: bool) -> None:
         bench.rows(["drill", "pass", "fail", "inconclusive", "s"], [_row("full", told, seconds, verdicts)])
         bench.bar("experiments of the full drill", len(told["experiments"]), "experiments", least=40)
         bench.bar("full drill", seconds, "s", most=FULL)
-        few = [h for h, n in told["matrix"]["classes"].items() if n < 2 and h not in HOSTS_WITHOUT]
+        hosts = {host for e in told["experiments"] for host in e.get("hosts", [])} - HOSTS_WITHOUT
+        few = sorted(host for host in hosts if told["matrix"]["classes"].get(host, 0) < 2)
         print(f"hosts with less than two classes of fault: {', '.join(few) or 'none'}")
         bench.bar("hosts with less than two classes of fault", len(few), "hosts", most=0)
     changed = sorted(name for name, seen in verdicts.items() if len(seen) > 1)

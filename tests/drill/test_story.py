@@ -242,6 +242,15 @@ def test_two_faults_at_once_are_two_cells(story: Story, record: Record, customer
     assert {cell["fault"] for cell in record.notes["experiment"]["cells"]} == {"status", "latency"}
 
 
+def test_a_cell_is_of_a_host_and_not_of_a_pattern(story: Story, record: Record, customer: Customer) -> None:
+    """An answer may be of any host of a provider; the matrix has the one that the target calls."""
+    with story.fault(fault("status", host="api.*")):
+        customer.served()
+        story.fallback("fine", look=True)
+    assert verdict(story, record) == Verdict.OK
+    assert record.notes["experiment"]["cells"][0]["host"] == "api.test"
+
+
 def test_customers_are_sampled_throughout(story: Story, record: Record, customer: Customer) -> None:
     """Good before, bad during, and the first bad one is when it could be seen."""
     callers = story.load("callers", customer.served, every=0.005)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from dialtone.drill.declared import Fault
@@ -107,13 +108,17 @@ class Story:
                 put = one if isinstance(one, Active) else one.put(controller)
                 shown = put.shown()
                 what, kind = (one.what, one.kind) if isinstance(one, Fault) else _told(shown)
-                active.append((put, kind, shown["match"].get("host", "*")))
+                active.append((put, kind, self._named(shown["match"].get("host", "*"))))
                 self._active.append(put)
                 self._step("fault", says or what, holds=True, host=active[-1][2], fault=kind)
             yield active[0][0]
         finally:
             del self._active[already:]
             self._end(controller, active, may_miss=may_miss)
+
+    def _named(self, pattern: str) -> str:
+        """The host that a pattern means, such as an answer's `*.upstash.io`, where it is one of the target's."""
+        return next((host for host in self._hosts if fnmatchcase(host, pattern)), pattern)
 
     def _end(self, controller: Controller, active: list[tuple[Active, str, str]], *, may_miss: bool) -> None:
         shown = [put.shown() for put, _, _ in active]
