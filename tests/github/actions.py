@@ -217,7 +217,7 @@ class Runner:
 
     def started(self, argv: list[str], env: Mapping[str, str]) -> int:
         """`dialtone` in this process, with this environment and in this folder; what is installed is only noted."""
-        if argv[:2] == ["python", "-m"] and argv[2] in ("pip", "uv"):
+        if argv[:2] == ["python", "-m"] and argv[2] in ("pip", "uv", "sphinx"):
             return 0
         assert argv[0] == "dialtone", argv
         before, here = dict(os.environ), Path.cwd()

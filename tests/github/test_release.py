@@ -22,7 +22,7 @@ assert _spec.loader
 release = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(release)
 PYTHON = """#!/bin/sh
-case "$*" in *release.py*) exec "$TOOLS/python" "$@";; esac
+case "$*" in *release.py*) exec python "$@";; esac
 """
 
 
@@ -84,7 +84,7 @@ def steps(tree: Path, site: Site, job: str, tag: str = "v1.2.0") -> tuple[Run, l
             (tree / f"dist/pytest_dialtone{name}").touch()
         return 0
 
-    env = environment(tree, site, "push", payloads.tag(tag)) | {"TOOLS": str(tree / ".tools")}
+    env = environment(tree, site, "push", payloads.tag(tag))
     return Runner(tree, env, started).job(FLOW, job, github={"ref_name": tag}), ran
 
 

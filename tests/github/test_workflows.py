@@ -365,3 +365,18 @@ def test_ci_of_a_fork(shop: Repository) -> None:
     assert told["jobs"]["suite"]["permissions"] == {"contents": "read"}
     done = shop.run("ci", "suite", "pull_request", payloads.fork_pull_request())
     assert (done.status, done.steps[-2].outcome) == ("success", "success")
+
+
+def test_ci_builds_the_documents(shop: Repository) -> None:
+    """A warning is an error: a page that nobody finds, a link that leads nowhere."""
+    shutil.copy(ROOT / "Makefile", shop.folder)
+    (shop.folder / ".venv/bin").mkdir(parents=True)
+    (shop.folder / ".venv/bin/python").write_text('#!/bin/sh\nexec python "$@"\n')
+    (shop.folder / ".venv/bin/python").chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
+        (shop.folder / name).touch()
+    (shop.folder / "build/site").mkdir(parents=True)
+    done = shop.run("ci", "documents", "pull_request", payloads.fork_pull_request())
+    assert done.status == "success"
+    assert done.step("Build").argv[1:4] == ["-m", "sphinx", "-W"]
+    assert set(done.uploads) == {"site"}
