@@ -3,7 +3,7 @@ observed. One file; it opens without a script, however many checks there are."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -87,7 +87,7 @@ def _wrong(told: Daily) -> Iterator[str]:
         ]
         for c in bad[:_MOST]
     ]
-    yield table(["check", "state", "severity", "reason"], rows, "Checks that are not well")
+    yield table(["check", "state", "severity", "reason"], rows, "Checks that are not well", stack=True)
     if len(bad) > _MOST:
         yield f'<p class="dim">and {len(bad) - _MOST} more, in their sections below</p>'
 
@@ -107,21 +107,20 @@ def _objectives(told: Daily, judged: Sequence[Check]) -> Iterator[str]:
     rows = []
     for name, of in sorted(groups.items(), key=lambda item: _left(item[1])[0]):
         left, who = _left(of)
-        month = [s.figures["30d"].finding.verdict for s in of]
-        worst = max(month, key=lambda v: v.rank)
+        month = Counter(s.figures["30d"].finding.verdict for s in of)
+        worst = sorted(month.items(), key=lambda item: -item[0].rank)
         burning = [s.check for s in of if s.burn.alert]
         rows.append(
             [
                 escape(name.replace("_", " ")),
                 escape(_levels(told.objectives.get(name))),
-                word(str(worst)),
-                str(len(of)),
+                " ".join(f"{word(str(verdict))} {number}" for verdict, number in worst),
                 "-" if left == float("inf") else f"{100 * left:,.0f} %",
                 escape(who) + (f" {word('burning', 'bad')} {escape(', '.join(burning[:3]))}" if burning else ""),
             ]
         )
-    titles = ["objective", "target / alert / critical", "30 days", "checks", "least budget left", "of"]
-    yield table(titles, rows, "Objectives and their error budgets over 30 days", (3, 4))
+    titles = ["objective", "target / alert / critical", "checks, by their 30 days", "least budget left", "of"]
+    yield table(titles, rows, "Objectives and their error budgets over 30 days", (3,))
 
 
 def _left(of: Sequence[Summary]) -> tuple[float, str]:
@@ -144,7 +143,7 @@ def _incidents(told: Daily) -> Iterator[str]:
         return
     rows = [_incident(one, told.now) for one in told.incidents]
     titles = ["cause", "state", "severity", "began", "lasted", "by"]
-    yield table(titles, rows, "Incidents, those that are not over first")
+    yield table(titles, rows, "Incidents, those that are not over first", stack=True)
 
 
 def _incident(one: Incident, now: float) -> list[str]:

@@ -51,6 +51,9 @@ background:var(--card)}details>.in{padding:.5rem .7rem}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 ol,ul{margin:.3rem 0;padding-left:1.4rem}li{margin:.15rem 0}
 footer{margin:2.5rem 0 1rem;color:var(--dim);font-size:.85rem}
+@media(max-width:40rem){.stack thead{display:none}.stack tr{display:block;padding:.4rem .6rem;
+border-bottom:1px solid var(--line)}.stack tr:last-child{border-bottom:0}.stack td{display:inline;border:0;padding:0;
+margin-right:.5rem}.stack td.k{display:block;font-weight:600;margin:0}}
 @media print{details>.in{display:block}body{max-width:none}}
 """
 
@@ -74,13 +77,24 @@ def word(text: str, tone: str = "") -> str:
     return f'<b class="w {tone or TONES.get(text, "none")}">{escape(text)}</b>'
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]], label: str, numbers: Sequence[int] = ()) -> str:
-    """A table of HTML cells that scrolls by itself where the window is narrow; `numbers` are columns of figures."""
+def table(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    label: str,
+    numbers: Sequence[int] = (),
+    *,
+    stack: bool = False,
+) -> str:
+    """A table of HTML cells that scrolls by itself where the window is narrow; `numbers` are columns of figures.
+
+    With `stack` a row is a paragraph on a phone: for what has to be read there at once.
+    """
     kinds = [' class="n"' if i in numbers else ' class="k"' if i == 0 else "" for i in range(len(titles))]
+    kind = ' class="stack"' if stack else ""
     head = "".join(f'<th scope="col"{k}>{escape(t)}' for t, k in zip(titles, kinds, strict=True))
     body = "".join("<tr>" + "".join(f"<td{k}>{cell}" for cell, k in zip(row, kinds, strict=True)) for row in rows)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}"><table><thead><tr>{head}'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}"><table{kind}><thead><tr>{head}'
         f"<tbody>{body}</table></div>"
     )
 
