@@ -16,7 +16,6 @@ from dialtone.drill import child
 from dialtone.drill.choice import Known, known, named, smoke
 from dialtone.drill.record import FIGURES, trend
 from dialtone.drill.sweep import PAIRS
-from dialtone.report.pages.written import drill_report
 from dialtone.sandbox.campaign import CampaignError
 
 JOBS = max(1, min(4, os.cpu_count() or 1))
@@ -120,7 +119,6 @@ def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> i
         say("\n".join(["no experiment came to an end; the last words of the run:", *tail]))
         return code or NOTHING
     told = json.loads(document.read_text())
-    drill_report(document)
     if args.json:
         print(json.dumps(told, indent=1))
     for line in summary(told, trend(args.build)[:-1], time.monotonic() - began):

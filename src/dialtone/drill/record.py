@@ -68,7 +68,7 @@ class Drill:
             os.write(int(descriptor), json.dumps(line).encode() + b"\n")
 
     def finish(self, entries: Mapping[str, Mapping[str, Any]], verdicts: Path, target: str, started: float) -> None:
-        """Write `drill.json` beside the verdicts, and remember the drill, if an experiment was run."""
+        """Write `drill.json` and its report beside the verdicts, and remember the drill, if an experiment was run."""
         if not any(entry["experiment"] and entry["armed"] for entry in entries.values()):
             return
         told = self.document(entries, target=target, started=started, finished=time.time())
@@ -76,7 +76,10 @@ class Drill:
         path = verdicts.with_name("drill.json" if usual else f"{verdicts.stem}-drill.json")
         _replace(path, json.dumps(secrets.tree(told), indent=1, ensure_ascii=False) + "\n")
         if usual:
+            from dialtone.report.pages.written import drill_report
+
             keep(path.parent, told)
+            drill_report(path)
 
     def document(
         self, entries: Mapping[str, Mapping[str, Any]], *, target: str, started: float, finished: float

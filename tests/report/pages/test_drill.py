@@ -36,7 +36,8 @@ def earlier(told: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_trend_is_of_the_same_target_and_earlier(told: dict[str, Any]) -> None:
     """Neither another target's drill nor the one that is told belongs to it; what cannot be read is left out."""
     assert [one["started"][:10] for one in earlier(told)] == ["2026-11-01", "2026-11-20"]
-    assert drilled.before(told, ["{", "[]", '{"target": "sandbox"}']) == []
+    half = {"target": "sandbox", "started": "2026-11-02", "experiments": {"a": {}}, "seconds": 1, "verdicts": {}}
+    assert drilled.before(told, ["{", "[]", '{"target": "sandbox"}', json.dumps(half)]) == []
 
 
 def test_newly_failing_comes_first(told: dict[str, Any]) -> None:

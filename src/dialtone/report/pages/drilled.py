@@ -35,9 +35,11 @@ def before(told: Mapping[str, Any], lines: Iterable[str]) -> list[dict[str, Any]
     for line in lines:
         try:
             one = json.loads(line)
-            if one["target"] == told["target"] and one["started"] < told["started"]:
+            mine = one["target"] == told["target"] and one["started"] < told["started"]
+            whole = {"seconds", "verdicts"} <= set(one) and all("verdict" in e for e in one["experiments"].values())
+            if mine and whole:
                 found.append(one)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return sorted(found, key=lambda one: str(one["started"]))
 
