@@ -97,6 +97,8 @@ def test_a_tag_is_built_and_published(tree: Path, site: Site) -> None:
     published, ran = steps(tree, site, "publish")
     assert published.status == "success"
     assert ran[-1][1:6] == ["-m", "uv", "publish", "--trusted-publishing", "always"]
+    told = yaml.safe_load(FLOW.read_text())["jobs"]
+    assert sum("run" in step for job in told.values() for step in job["steps"]) == 2 + len(ran)
     assert ran[-1][-2:] == ["dist/pytest_dialtone-1.2.0-py3-none-any.whl", "dist/pytest_dialtone-1.2.0.tar.gz"]
 
 

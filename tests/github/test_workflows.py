@@ -27,8 +27,6 @@ from dialtone.standins.github import Artifact, Job
 
 ROOT = Path(__file__).parents[2]
 FLOWS = ROOT / ".github/workflows"
-SEEN: set[tuple[str, str]] = set()
-"""Workflow and step that were executed in this process."""
 
 
 class Repository:
@@ -55,9 +53,7 @@ class Repository:
         with pytest.MonkeyPatch.context() as patched:
             if self.canned is not None:
                 patched.setattr(running, "_child", self._session)
-            done = runner.job(path, job, github=github, secrets=self.secrets, vars=self.vars, inputs=inputs)
-        SEEN.update((flow, step.name) for step in done.steps if step.argv)
-        return done
+            return runner.job(path, job, github=github, secrets=self.secrets, vars=self.vars, inputs=inputs)
 
     def _session(self, command: list[str], _output: object, env: Mapping[str, str]) -> int:
         """What a session leaves: verdicts, and a history where it is told of one."""
@@ -354,21 +350,34 @@ def test_the_maintenance(shop: Repository, site: Site) -> None:
 
 def test_ci_of_a_fork(shop: Repository) -> None:
     """One program, with a token that reads and no secret at all."""
+    told = yaml.safe_load((FLOWS / "ci.yml").read_text())
+    assert "secrets." not in str(told)
+    assert told["jobs"]["suite"]["permissions"] == {"contents": "read"}
+    done = ci(shop)
+    assert (done.status, done.steps[-2].outcome) == ("success", "success")
+
+
+def ci(shop: Repository) -> Run:
+    """The project's own program, which is another one here, and what it leaves."""
     (shop.folder / ".ci").mkdir()
     (shop.folder / ".ci/run").write_text("#!/bin/sh\nexec python -m pip --version\n")
     (shop.folder / ".ci/run").chmod(0o755)
     for name in ("verdicts.json", "defects.json"):
         (shop.folder / "build").mkdir(exist_ok=True)
         (shop.folder / "build" / name).write_text("{}")
-    told = yaml.safe_load((FLOWS / "ci.yml").read_text())
-    assert "secrets." not in str(told)
-    assert told["jobs"]["suite"]["permissions"] == {"contents": "read"}
-    done = shop.run("ci", "suite", "pull_request", payloads.fork_pull_request())
-    assert (done.status, done.steps[-2].outcome) == ("success", "success")
+    return shop.run("ci", "suite", "pull_request", payloads.fork_pull_request())
 
 
 def test_ci_builds_the_documents(shop: Repository) -> None:
     """A warning is an error: a page that nobody finds, a link that leads nowhere."""
+    done = documents(shop)
+    assert done.status == "success"
+    assert done.step("Build").argv[1:4] == ["-m", "sphinx", "-W"]
+    assert set(done.uploads) == {"site"}
+
+
+def documents(shop: Repository) -> Run:
+    """The Makefile's own lines, with a Python that is only noted."""
     shutil.copy(ROOT / "Makefile", shop.folder)
     (shop.folder / ".venv/bin").mkdir(parents=True)
     (shop.folder / ".venv/bin/python").write_text('#!/bin/sh\nexec python "$@"\n')
@@ -376,7 +385,34 @@ def test_ci_builds_the_documents(shop: Repository) -> None:
     for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
         (shop.folder / name).touch()
     (shop.folder / "build/site").mkdir(parents=True)
-    done = shop.run("ci", "documents", "pull_request", payloads.fork_pull_request())
-    assert done.status == "success"
-    assert done.step("Build").argv[1:4] == ["-m", "sphinx", "-W"]
-    assert set(done.uploads) == {"site"}
+    return shop.run("ci", "documents", "pull_request", payloads.fork_pull_request())
+
+
+def test_every_step_is_executed(shop: Repository, site: Site) -> None:
+    """No `run:` of a workflow is left that no test here starts; those of a release are in test_release.py."""
+    shop.canned, shop.vars["DIALTONE_TARGET"] = 0, "production"
+    (shop.folder / ".github").mkdir()
+    shutil.copy(ROOT / ".github/drill-checklist.md", shop.folder / ".github")
+    shop.secrets = {"environment": f"PRODUCTION_URL={site.url}\n"}
+    cron, gate = payloads.schedule(), payloads.deployment_status(site.url)
+    given = {"target": "production", "install": "pytest-dialtone", "arguments": ""}
+    ran = {
+        ("ci", "suite"): ci(shop),
+        ("ci", "documents"): documents(shop),
+        ("checks", "checks"): shop.run("checks", "checks", "schedule", cron),
+        ("watch", "checks"): shop.run("watch", "checks", "schedule", cron, **given),
+        ("maintenance", "maintenance"): shop.run("maintenance", "maintenance", "schedule", cron, period="weekly"),
+        ("drill", "drill"): shop.run("drill", "drill", "schedule", cron, target="", scope="", arguments=""),
+        ("gate", "gate"): shop.run("gate", "gate", "deployment_status", gate),
+    }
+    wanted, executed = set(), set()
+    for path in FLOWS.glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"] if path.stem != "release" else {}
+        for job, told in jobs.items():
+            for number, step in enumerate(told["steps"]):
+                title = step.get("name") or step.get("id") or str(number)
+                wanted |= {(path.stem, job, title)} if "run" in step else set()
+    for (flow, job), done in ran.items():
+        executed |= {(flow, job, step.name) for step in done.steps if step.argv}
+    assert len(wanted) > 20
+    assert wanted - executed == set()
