@@ -123,6 +123,7 @@ def _drilled(args: argparse.Namespace, chosen: Sequence[Known], guard: Any) -> i
         print(json.dumps(told, indent=1))
     for line in summary(told, trend(args.build)[:-1], time.monotonic() - began):
         say(line)
+    say(f"report: {document.with_suffix('.html')}")
     return code
 
 
