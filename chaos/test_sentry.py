@@ -23,10 +23,11 @@ PATIENCE = 2.0  # seconds: a report must not make a caller wait
     },
     catches=["sentry-needed", "alert-missing-stripe", "alert-floods", "fee-not-queued", "fee-outbox-not-drained"],
 )
-def test_nobody_needs_sentry(story, fault, tenants, book, report, reconciled, served):
+def test_nobody_needs_sentry(story, fault, tenants, book, report, journal, reconciled, served):
     """Stripe and Sentry fail: callers are booked soon, Slack hears of the fee, and each fee is charged later."""
     tenant = tenants()
     story.steady("callers get all that they are promised", lambda: served(tenants()))
+    story.steady("Sentry hears of an error", lambda: journal.wait(provider="sentry", contains=report(), within=2))
     with story.fault(fault, STRIPE):
         callers = story.load("callers", lambda: book(tenant), most=2)
         story.fallback("callers get their appointments", lambda: len(callers.samples) == 2, within=10)
