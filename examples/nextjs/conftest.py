@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,7 +132,7 @@ def canaries(book, tenants, customers, target):
 
     def call(grant: str) -> None:
         book(tenants(grant=grant))
-        customers.promises[:] = [replace(each, answer=Answer.DOUBT) for each in customers.promises]
+        customers.promises[:] = [each._replace(answer=Answer.DOUBT) for each in customers.promises]
 
     return {
         "a booking": lambda: call(target.secret("grant")),
