@@ -61,7 +61,7 @@ def test_a_lost_answer_is_charged_once(story, fault, shop, book, undone, reconci
     _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
-        story.fallback("the fee was asked for", lambda: story.acted() >= 1, within=4)
+        story.alert("slack", names=["Stripe"], about=place["name"])
     story.recovered("a customer books", lambda: book(place).success)
     story.ledger(reconciled)
 
@@ -138,7 +138,7 @@ def test_a_lost_answer_is_one_text(story, fault, shop, book, undone, reconciled)
     _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
-        story.fallback("the text was asked for", lambda: story.acted() >= 1, within=4)
+        story.alert("slack", names=["Telnyx"], about=place["name"])
     story.recovered("a customer books", lambda: book(place).success)
     story.ledger(reconciled)
 
@@ -157,7 +157,7 @@ def test_a_lost_answer_is_one_event(story, fault, shop, book, undone, reconciled
     _steady(story, place, book, undone)
     with story.fault(fault):
         story.fallback("the customer has the hour", book(place).success)
-        story.fallback("the event was asked for", lambda: story.acted() >= 1, within=4)
+        story.alert("slack", names=["Google"], about=place["name"])
     story.recovered("a customer books", lambda: book(place).success)
     story.ledger(reconciled)
 
