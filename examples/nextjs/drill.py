@@ -90,8 +90,13 @@ def drilled(app: Path, build: Path, only: Sequence[str] = (), jobs: str = "2") -
         text=True,
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        say(f"    {line.rstrip()}")
+    try:
+        for line in process.stderr:
+            say(f"    {line.rstrip()}")
+    except BaseException:
+        process.terminate()  # which takes its sandboxes down
+        process.wait()
+        raise
     process.wait()
     document = build / "drill.json"
     if not document.is_file():
@@ -176,4 +181,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("stopped; no sandbox is left")
+        sys.exit(130)
