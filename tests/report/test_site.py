@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from bench._chromium import Chromium, executable
 from tests.report.pages.drills import drill, experiment
 
 from dialtone import cli
@@ -18,6 +22,10 @@ ROOT = Path(__file__).parents[2]
 PAIR = (
     '<script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>\n <script>\n'
     "window.dataLayer = window.dataLayer || []; function gtag(){dataLayer.push(arguments);}</script>"
+)
+_DRAWN = (
+    "new Promise(done => { setTimeout(() => done(false), 20000); const look = () =>"
+    " document.body.innerText.includes('Dialtone') ? done(true) : setTimeout(look, 50); look() })"
 )
 OURS = "<html><head></head><body><script>const link = '<a href=\"https://allurereport.org\">'</script>{}</body></html>"
 
@@ -84,5 +92,11 @@ def test_a_real_report(tmp_path: Path) -> None:
         page, _gate = generate(tmp_path, tmp_path / "report", {VARIABLE: str(allure)})
     text = page.read_text()
     assert "googletagmanager" not in text
+    if executable() is not None:
+        with Chromium() as browser:
+            window = browser.page()
+            window.go(page.as_uri())
+            assert window.ask(_DRAWN)
+            assert [url for url in window.requests if not url.startswith(("data:", "blob:"))] == [page.as_uri()]
     assert "Dialtone: production" in text
     assert len((tmp_path / "allure-history.jsonl").read_text().splitlines()) == 2

@@ -64,8 +64,13 @@ class Summary:
     flaps: int
 
 
-def summary(store: Store, target: str, check: str, objectives: Mapping[str, Objective], now: float) -> Summary:
-    """Windows that end at `now`, the budget, the last change of level and how often it flapped in a day."""
+def summary(
+    store: Store, target: str, check: str, objectives: Mapping[str, Objective], now: float, *, changes: bool = True
+) -> Summary:
+    """Windows that end at `now`, the budget, the last change of level and how often it flapped in a day.
+
+    Without `changes` the last two are left out: they read every result of the day.
+    """
     told = store.objective(target, check)
     objective = objectives.get(told)
     by = replace(objective or objectives.get("uptime", UPTIME), severities={})
@@ -73,7 +78,7 @@ def summary(store: Store, target: str, check: str, objectives: Mapping[str, Obje
         name: _figure(name, tally(store, target, check, now - length, now), by, uptime=objective is None)
         for name, length in WINDOWS.items()
     }
-    recent = store.results(target, check, now - 86_400, now)
+    recent = store.results(target, check, now - 86_400, now) if changes else []
     values = [(r.at, r.value) for r in recent if r.value is not None]
     change = change_point([v for _, v in values])
     at = values[change.index][0] if change else None

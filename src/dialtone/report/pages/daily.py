@@ -157,7 +157,7 @@ def _of_history(
             one.reason if one else "",
             entries.get(name, {}).get("runbook", ""),
             one.at if one else None,
-            None if word == RETIRED or not figures else summary(store, target, name, objectives, now),
+            None if word == RETIRED or not figures else summary(store, target, name, objectives, now, changes=False),
             [mine.get(first + n) for n in range(SPAN)],
         )
     return found
