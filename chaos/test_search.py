@@ -99,7 +99,7 @@ def test_no_schedule_breaks_the_books(search, book, at_once, tenants, connected,
             if eventually(partial(_refused, journal, grant), bool, within=1.5):
                 fail("Google refused a grant that is good: its token was used twice")
 
-    search(begin, FAULTS, reconciled, known=KNOWN, after=after, within=4)
+    search(begin, FAULTS, reconciled, known=KNOWN, after=after, within=8)
 
 
 def _taken(hook, event):

@@ -29,7 +29,7 @@ REPLAY = "DIALTONE_DRILL_REPLAY"
 """The file of a story: it is run, and nothing is searched."""
 STORIES = Path("build/drill/stories")
 _ACTS, _AT_ONCE = 3, 2
-_LOST_FOR = 1.2
+_LOST_FOR = 4.0
 """Seconds for which a promise has to be lost, with nothing on its way, before it counts."""
 _AGAIN = 2
 _PAUSE = 0.1
