@@ -15,6 +15,7 @@ _STYLE = (
 summary .head{display:inline-flex;flex-wrap:wrap;gap:.2rem .8rem;align-items:baseline;width:calc(100% - 1.4rem);
 vertical-align:top}summary .id{flex:1 1 16rem;font-weight:600}.miss{color:var(--bad);font-weight:600}
 th[scope=row]{position:sticky;left:0;min-width:7rem;overflow-wrap:anywhere}
+.m :is(td,th){padding:.25rem .3rem}@media(min-width:48rem){th[scope=row]{min-width:11.5rem}}
 th[scope=col],td.hole{overflow-wrap:normal;white-space:nowrap}
 td.hole{color:var(--dim);font-size:.8rem}td.hole i{border:1px dashed var(--dim);border-radius:.3em;padding:0 .3em}
 .sign label{display:flex;gap:.6rem;padding:.35rem 0}.sign input{flex:none;width:1.15rem;height:1.15rem;margin:.15rem 0}
@@ -149,7 +150,7 @@ def _matrix(matrix: Mapping[str, Any], bare: Sequence[str]) -> Iterator[str]:
             more = f" <small>× {number}</small>" if number > 1 else ""
             rows += f"<td>{word(outcome)}{more}" if number else f'<td class="hole"><i>{outcome}</i>'
     yield (
-        '<div class="wide" role="region" tabindex="0" aria-label="Matrix of hosts and classes of fault"><table>'
+        '<div class="wide" role="region" tabindex="0" aria-label="Matrix of hosts and classes of fault"><table class="m">'
         f'<thead><tr><th scope="col">host{head}<tbody>{rows}</table></div>'
     )
 
