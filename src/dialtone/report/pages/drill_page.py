@@ -150,7 +150,7 @@ def _matrix(matrix: Mapping[str, Any], bare: Sequence[str]) -> Iterator[str]:
             more = f" <small>× {number}</small>" if number > 1 else ""
             rows += f"<td>{word(outcome)}{more}" if number else f'<td class="hole"><i>{outcome}</i>'
     yield (
-        '<div class="wide" role="region" tabindex="0" aria-label="Matrix of hosts and classes of fault"><table class="m">'
+        '<div class="wide" role="region" tabindex="0" aria-label="Matrix of hosts and faults"><table class="m">'
         f'<thead><tr><th scope="col">host{head}<tbody>{rows}</table></div>'
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-OWN = "its own answers"
+OWN = "own answers"
 """The column of faults that are a provider's own answers (`provider.row`): each host has other ones."""
 HOLE = "not tried"
 WORST = ("fail", "inconclusive", "pass")
