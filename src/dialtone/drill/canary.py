@@ -17,7 +17,7 @@ PROVED = "proved"
 """A file in the interceptor's folder: every host of it was called once."""
 NOTHING_STARTED = "so nothing is started"
 """Words by which a drill knows that its application bypasses the interceptor."""
-_WITHIN = 8.0
+_WITHIN = 5.0
 _TRIES = 2
 """A first call may meet an application that is not warm yet, and that gives up before it calls the last host."""
 
