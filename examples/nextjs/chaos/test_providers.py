@@ -130,7 +130,7 @@ def test_events_follow(story, fault, shop, book, undone, reconciled):
     needs=NEEDS,
     recover_within=10,
     faults={"once": fault("in-doubt", host="api.telnyx.com", method="POST", nth=1)},
-    catches=["texts-sent-again"],
+    catches=["texts-sent-again", "texts-forgotten"],
 )
 def test_a_lost_answer_is_one_text(story, fault, shop, book, undone, reconciled):
     """Telnyx sent the text and its answer never came: nobody gets it twice."""
