@@ -142,13 +142,18 @@ def test_blackhole(proxy: Proxy) -> None:
 @wire("stall")
 def test_stalled_handshake(proxy: Proxy) -> None:
     """TCP stands, TLS does not come about; when the fault ends the connection does."""
-    proxy.put({"fault": "stall", "match": {"host": "api.test"}, "ttl": 0.5})
     context = ssl.create_default_context(cadata=proxy.core.authority.pem.decode())
-    raw = proxy.connect()
-    took, error = timed(lambda: failure(lambda: context.wrap_socket(raw, server_hostname="api.test")))
-    assert error is not None
-    assert 0.3 <= took <= 0.5 + SLACK
-    raw.close()
+    seen = []
+    for _ in range(3):  # a busy machine may be late once; the fault may never be early
+        proxy.put({"fault": "stall", "match": {"host": "api.test"}, "ttl": 0.5})
+        with proxy.connect() as raw:
+            took, error = timed(lambda raw=raw: failure(lambda: context.wrap_socket(raw, server_hostname="api.test")))
+        assert error is not None
+        assert took >= 0.3
+        seen.append(took)
+        if took <= 0.5 + SLACK:
+            break
+    assert min(seen) <= 0.5 + SLACK
 
 
 @wire("slow-accept")

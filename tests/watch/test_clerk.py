@@ -19,9 +19,9 @@ from dialtone.watch.clerk import Clerk
 NOW = 1_780_315_200.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def nearby() -> Iterator[Nearby]:
-    """A Slack."""
+    """A Slack in which nothing is open: a clerk reads back what it was told."""
     with Nearby([SlackApi("xoxb-clerk-0123456789", Clock())]) as opened:
         yield opened
 
