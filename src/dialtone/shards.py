@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 import pytest
@@ -46,9 +47,19 @@ def keep(config: pytest.Config, items: list[pytest.Item]) -> None:
     if asked is None:
         return
     number, count = asked
+    before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = f"{number}/{count}"  # for what moves incidents, and for workers
+    config.add_cleanup(partial(_restore, before))
     left = [item for item in items if of(item.nodeid, count) != number]
     config.stash[LEFT] = left
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if of(item.nodeid, count) == number]
+
+
+def _restore(before: str | None) -> None:
+    """Nobody else in this process is a part."""
+    if before is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = before
