@@ -164,7 +164,10 @@ class Workers:
         waiting = {}
         for worker in list(self.workers.values()):
             worker.waiting[self._numbers] = waiting[worker] = asyncio.get_running_loop().create_future()
-            worker.say({**told, "number": self._numbers})
+            try:
+                worker.say({**told, "number": self._numbers})
+            except (OSError, RuntimeError):  # it has died, and its pipe is closed: the next one is told when it starts
+                worker.waiting.pop(self._numbers).set_result(None)
         _, late = await asyncio.wait(waiting.values(), timeout=patience)
         for worker, future in waiting.items():
             if future in late:
