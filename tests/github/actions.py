@@ -90,6 +90,8 @@ class Expression:
     def _call(self, name: str, given: list[Any]) -> Any:
         if name == "startsWith":
             return str(given[0] or "").lower().startswith(str(given[1]).lower())
+        if name == "contains":
+            return str(given[1]).lower() in str(given[0] or "").lower()
         assert name in ("always", "failure", "cancelled", "success"), name
         status = self._context["job"]["status"]
         return True if name == "always" else status == {"success": "success"}.get(name, name)
@@ -150,8 +152,12 @@ class Runner:
         self._tools = folder / ".tools"
         self._tools.mkdir(exist_ok=True)
         for name in ("dialtone", "python"):
-            (self._tools / name).write_text(_NOTE)
-            (self._tools / name).chmod(0o755)
+            self.tool(name, _NOTE)
+
+    def tool(self, name: str, script: str) -> None:
+        """Put a program on the PATH of the steps."""
+        (self._tools / name).write_text(script)
+        (self._tools / name).chmod(0o755)
 
     def job(self, workflow: Path, name: str, **context: Any) -> Run:
         """Run one job of a workflow."""
@@ -222,7 +228,7 @@ class Runner:
         assert argv[0] == "dialtone", argv
         before, here = dict(os.environ), Path.cwd()
         os.environ.clear()
-        os.environ.update(env, PATH=f"{Path(sys.executable).parent}:{before['PATH']}")
+        os.environ.update(env, PATH=f"{Path(sys.executable).parent}:{self._tools}:{before['PATH']}")
         os.chdir(self.folder)
         argv = [sys.executable if part == "python" else part for part in argv[1:]]
         try:

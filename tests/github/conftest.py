@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
@@ -18,6 +18,9 @@ from dialtone.standins.exchange import own_answer
 from dialtone.standins.github import GitHub, Job
 from dialtone.standins.state import Clock
 from dialtone.standins.wire import Request
+
+if TYPE_CHECKING:
+    from tests.github.repository import Repository
 
 TOKEN = "ghs_of_the_job"
 
@@ -136,6 +139,23 @@ def repository(tmp_path: Path, site: Site) -> Path:
     (tmp_path / "dialtone.toml").write_text(PROFILE.format(base=site.url))
     (tmp_path / "checks/test_shop.py").write_text(CHECKS)
     return tmp_path
+
+
+@pytest.fixture
+def shop(repository: Path, site: Site) -> Repository:
+    """The repository, with its pull request open."""
+    from tests.github import payloads
+    from tests.github.repository import Repository
+
+    site.github.held.pulls[SHA] = [payloads.pull()]
+    return Repository(repository, site)
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of this machine reaches a job."""
+    for name in ("DIALTONE_TARGET", "DIALTONE_HISTORY", "DIALTONE_CONFIG", "DIALTONE_VERDICTS"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def environment(folder: Path, site: Site, name: str, payload: Mapping[str, Any], run: int = 41) -> dict[str, str]:

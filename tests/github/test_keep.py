@@ -144,3 +144,29 @@ def test_an_archive_cannot_leave_its_folder(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(sealed.SealError, match="more than 1,000 bytes"):
         sealed.unpacked(zipped("large", b"0" * 100_000), tmp_path / "in")
     assert not (tmp_path / "outside.db").exists()
+
+
+def test_a_sealed_report_without_a_key(here: Path, site: Site) -> None:
+    """It is an error that names the secret; told and no error where it may be missing."""
+    site.github.held.artifacts = [Artifact("allure", zipped("report.sealed", b"box"))]
+    env = environment(here, site, "schedule", payloads.schedule())
+    job = Job({**env, "GITHUB_TOKEN": TOKEN, "GITHUB_OUTPUT": str(here / "out")})
+    with pytest.raises(sealed.SealError, match=keep.SECRET):
+        keep.fetch(job, "allure", ["allure-history.jsonl"])
+    assert keep.SECRET in keep.fetch(job, "allure", ["allure-history.jsonl"], optional=True)
+    assert outputs((here / "out").read_text()) == {"found": ""}
+
+
+def test_parts_get_another_name(here: Path, site: Site) -> None:
+    """A later one of the same name counts; what the artifact does not hold is left out."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in ("public/public.json", "verdicts.json", "results/a.json"):
+            archive.writestr(name, name)
+    site.github.held.artifacts = [Artifact("report", made.getvalue())]
+    env = environment(here, site, "schedule", payloads.schedule())
+    job = Job({**env, "GITHUB_TOKEN": TOKEN, "GITHUB_OUTPUT": str(here / "out")})
+    keep.fetch(job, "report", ["public/public.json=v.json", "verdicts.json=v.json", "results", "none"])
+    assert outputs((here / "out").read_text())["found"].split() == ["v.json", "v.json", "results"]
+    assert Path("build/v.json").read_text() == "verdicts.json"
+    assert [p.name for p in Path("build/results").iterdir()] == ["a.json"]

@@ -19,66 +19,11 @@ from tests.github import payloads
 from tests.github.actions import Run, Runner
 from tests.github.conftest import TOKEN, Site, environment
 from tests.github.payloads import SHA
+from tests.github.repository import FLOWS, ROOT, Repository, makefile
+from tests.github.test_pages import published
 
-from dialtone.github import run as running
-from dialtone.history.store import Store
 from dialtone.signing.sealed import new_key
-from dialtone.standins.github import Artifact, Job
-
-ROOT = Path(__file__).parents[2]
-FLOWS = ROOT / ".github/workflows"
-
-
-class Repository:
-    """A checked out repository in which workflows run."""
-
-    def __init__(self, folder: Path, site: Site) -> None:
-        self.folder, self.site = folder, site
-        self.secrets: dict[str, str] = {}
-        self.vars = {"PRODUCTION_URL": site.url, "PREVIEW_URL": ""}
-        self.ran: list[list[str]] = []
-        self.canned: int | None = None
-        """The exit code of a session that is not run, where what it does is of no interest: a start costs a second."""
-
-    def run(self, flow: str, job: str, name: str, payload: Mapping[str, Any], *, run: int = 41, **inputs: str) -> Run:
-        """Run one job of a workflow; its token has the permissions of that job."""
-        path = FLOWS / f"{flow}.yml"
-        told = yaml.safe_load(path.read_text())
-        permissions = told["jobs"][job].get("permissions", told["permissions"])
-        granted = {k.replace("-", "_"): v for k, v in permissions.items()}
-        self.site.github.jobs = {TOKEN: Job(TOKEN, granted)}
-        env = environment(self.folder, self.site, name, payload, run)
-        github = {"event": payload, "event_name": name, "token": TOKEN, "run_id": str(run), "repository": "acme/shop"}
-        runner = Runner(self.folder, env)
-        with pytest.MonkeyPatch.context() as patched:
-            if self.canned is not None:
-                patched.setattr(running, "_child", self._session)
-            return runner.job(path, job, github=github, secrets=self.secrets, vars=self.vars, inputs=inputs)
-
-    def _session(self, command: list[str], _output: object, env: Mapping[str, str]) -> int:
-        """What a session leaves: verdicts, and a history where it is told of one."""
-        self.ran.append(command)
-        entry = {"id": "health", "verdict": "ok", "kind": None, "severity": "P0", "armed": True, "experiment": False}
-        told = {"target": "production", "started": "s", "finished": "f", "exit_code": self.canned}
-        (self.folder / "build").mkdir(exist_ok=True)
-        entry |= {"reason": "fine", "at": "checks/test_shop.py:5", "runbook": "site-down"}
-        (self.folder / "build/verdicts.json").write_text(json.dumps({**told, "checks": [entry]}))
-        if env.get("DIALTONE_HISTORY", "off").endswith(".db"):
-            Store.open(self.folder / env["DIALTONE_HISTORY"]).close()
-        return int(self.canned or 0)
-
-    @property
-    def summary(self) -> str:
-        """The page of the run."""
-        path = self.folder / ".summary.md"
-        return path.read_text() if path.exists() else ""
-
-
-@pytest.fixture
-def shop(repository: Path, site: Site) -> Repository:
-    """The repository, with its pull request open."""
-    site.github.held.pulls[SHA] = [payloads.pull()]
-    return Repository(repository, site)
+from dialtone.standins.github import Artifact
 
 
 def zipped(name: str, content: bytes) -> bytes:
@@ -87,13 +32,6 @@ def zipped(name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr(name, content)
     return made.getvalue()
-
-
-@pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine reaches a job."""
-    for name in ("DIALTONE_TARGET", "DIALTONE_HISTORY", "DIALTONE_CONFIG", "DIALTONE_VERDICTS"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_checks_on_a_schedule(shop: Repository, site: Site) -> None:
@@ -275,7 +213,7 @@ def test_a_job_that_is_cancelled_says_so(shop: Repository, site: Site) -> None:
 
 
 def test_a_drill_by_hand(shop: Repository, site: Site) -> None:
-    """Its report, its checklist in an issue, and no page where Pages are off."""
+    """Its report, which the pages are made of, and its checklist in an issue."""
     (shop.folder / ".github").mkdir()
     shutil.copy(ROOT / ".github/drill-checklist.md", shop.folder / ".github")
     shop.canned = 0
@@ -284,17 +222,15 @@ def test_a_drill_by_hand(shop: Repository, site: Site) -> None:
     drill = ["dialtone", "drill", "--scope", "smoke", "--target", "sandbox"]
     assert done.step("Drill").argv[3:] == ["--extra", given["arguments"], "--", *drill]
     assert shop.ran[-1] == [*drill, "--only", "stripe", "google calendar"]
-    assert done.step("Page").outcome == "skipped"
+    assert set(done.uploads) == {"drill"}
     (issue,) = site.github.held.issues
     assert "- [ ] The person on call" in issue["body"]
     issue["body"] = issue["body"].replace("- [ ] The person on call", "- [x] The person on call")
-    site.github.held.pages = "https://acme.github.io/shop"
-    again = shop.run("drill", "drill", "schedule", payloads.schedule(), run=42, target="", scope="", arguments="")
+    shop.run("drill", "drill", "schedule", payloads.schedule(), run=42, target="", scope="", arguments="")
     assert shop.ran[-1] == ["dialtone", "drill", "--scope", "full", "--target", "sandbox"]
     (issue,) = site.github.held.issues
     assert "- [x] The person on call" in issue["body"]
     assert "- [ ] The second person" in issue["body"]
-    assert "page" in again.uploads
 
 
 def test_the_reusable_workflow(shop: Repository, site: Site) -> None:
@@ -377,14 +313,8 @@ def test_ci_builds_the_documents(shop: Repository) -> None:
 
 
 def documents(shop: Repository) -> Run:
-    """The Makefile's own lines, with a Python that is only noted."""
-    shutil.copy(ROOT / "Makefile", shop.folder)
-    (shop.folder / ".venv/bin").mkdir(parents=True)
-    (shop.folder / ".venv/bin/python").write_text('#!/bin/sh\nexec python "$@"\n')
-    (shop.folder / ".venv/bin/python").chmod(0o755)
-    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
-        (shop.folder / name).touch()
-    (shop.folder / "build/site").mkdir(parents=True)
+    """The repository's own, without a warning."""
+    makefile(shop)
     return shop.run("ci", "documents", "pull_request", payloads.fork_pull_request())
 
 
@@ -404,6 +334,7 @@ def test_every_step_is_executed(shop: Repository, site: Site) -> None:
         ("maintenance", "maintenance"): shop.run("maintenance", "maintenance", "schedule", cron, period="weekly"),
         ("drill", "drill"): shop.run("drill", "drill", "schedule", cron, target="", scope="", arguments=""),
         ("gate", "gate"): shop.run("gate", "gate", "deployment_status", gate),
+        ("pages", "site"): published(shop),
     }
     wanted, executed = set(), set()
     for path in FLOWS.glob("*.yml"):

@@ -16,7 +16,7 @@ from bench._chromium import Chromium, executable
 from tests.report.pages.drills import drill, experiment
 
 from dialtone import cli
-from dialtone.report.site import CATEGORIES, PLACES, VARIABLE, SiteError, cleaned, config, generate, program
+from dialtone.report.site import CATEGORIES, PLACES, VARIABLE, SiteError, cleaned, config, generate, install, program
 
 ROOT = Path(__file__).parents[2]
 PAIR = (
@@ -67,11 +67,37 @@ def test_categories_are_our_verdicts(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The program, with the remedy; the results."""
-    with pytest.raises(SiteError, match="npm install"):
+    with pytest.raises(SiteError, match="--install"):
         program({VARIABLE: str(tmp_path / "none")})
     (tmp_path / "drill.json").write_text(json.dumps(drill(experiment("a"))))
     assert cli.main(["report", "--build", str(tmp_path), "--allure"]) == 5
-    assert re.search("npm install|no results there", capsys.readouterr().err)
+    assert re.search("--install|no results there", capsys.readouterr().err)
+
+
+def test_npm_installs_what_the_lock_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By checksums, without scripts, once; without npm, or where it fails, the remedy or its words."""
+    tools, to = tmp_path / "bin", tmp_path / "build/tools/allure"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", f"{tools}")
+    with pytest.raises(SiteError, match="comes with Node"):
+        install(to)
+    npm = tools / "npm"
+    npm.write_text("#!/bin/sh\necho no registry >&2; exit 1\n")
+    npm.chmod(0o755)
+    with pytest.raises(SiteError, match="ended with 1: no registry"):
+        install(to)
+    npm.write_text(
+        '#!/bin/sh\necho "$@" >>"$3/asked"; /bin/mkdir -p "$3/node_modules/.bin"; : >"$3/node_modules/.bin/allure"\n'
+    )
+    for _ in range(2):
+        install(to)
+    (asked,) = (to / "asked").read_text().splitlines()
+    assert asked.startswith("ci ")
+    assert "--ignore-scripts" in asked
+    lock = json.loads((to / "package-lock.json").read_text())["packages"]
+    assert all(one["integrity"].startswith("sha512-") for name, one in lock.items() if name)
+    assert lock[""]["dependencies"] == json.loads((to / "package.json").read_text())["dependencies"]
+    assert "resolved" not in str(lock)
 
 
 def test_a_real_report(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dialtone.github import keep, tell, text
+from dialtone.github import keep, pages, tell, text
 from dialtone.github import run as running
 from dialtone.github.api import GitHubError
 from dialtone.github.deployment import deployment
@@ -49,9 +49,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     made.add_argument("--target", default="production", metavar="NAME", help="whose history (production)")
     made = step("run", running.run, "run a command; a public repository's log does not show what it prints")
     running.add_arguments(made)
-    made = step("fetch", _fetch, "bring a part of the last run's report back into the build folder")
+    made = step("fetch", _fetch, "bring parts of the last run's report back into the build folder; outputs found")
     made.add_argument("name", help="of the artifact")
-    made.add_argument("--part", required=True, metavar="FOLDER", help="which of its folders")
+    made.add_argument(
+        "--part", required=True, action="append", metavar="NAME[=AS]", help="a file or folder of it; can be repeated"
+    )
+    made.add_argument("--optional", action="store_true", help="what cannot be had is told, and is no error")
     made = step("tell", _tell, "tell the outcome: summary, lines of checks, check run, comment, issue")
     made.add_argument("--title", default="Checks", help="above the summary")
     made.add_argument("--comment", metavar="KEY", help="one comment on the pull request, updated in place")
@@ -64,7 +67,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "what is to be uploaded: outputs the folders of report and history",
     )
     step("heartbeat", lambda *_: _heartbeat(), f"tell the dead-man's switch at {HEARTBEAT} that somebody watched")
-    step("pages", lambda _, job: _pages(job), "whether the repository has Pages; outputs on")
+    step("pages", lambda _, job: _pages(job), "whether the repository has Pages; outputs on, url")
+    made = step("site", _site, "put together what Pages publish: status, report, drill, beside what is there already")
+    made.add_argument("--target", default="production", metavar="NAME", help="whose status (production)")
+    made.add_argument("--title", default="Status", help="of the customers' page (Status)")
+    made.add_argument("--to", type=Path, default=Path("build/site"), metavar="FOLDER", help="build/site")
 
 
 def _guarded(action: Action, args: argparse.Namespace) -> int:
@@ -104,7 +111,7 @@ def _restore(args: argparse.Namespace, job: Job) -> int:
 
 
 def _fetch(args: argparse.Namespace, job: Job) -> int:
-    print(keep.fetch(job, args.name, args.part))
+    print(keep.fetch(job, args.name, args.part, optional=args.optional))
     return 0
 
 
@@ -209,14 +216,16 @@ def _heartbeat() -> int:
 
 
 def _pages(job: Job) -> int:
-    try:
-        where = str((job.api.ask("GET", "/pages") or {}).get("html_url", ""))
-    except GitHubError as wrong:
-        if wrong.status != 404:
-            raise
-        where = ""
-        print(
-            "::notice title=pages::Pages are off: the page is in the artifact. Settings, Pages, Source: GitHub Actions"
-        )
+    where = pages.ask(job)
+    if not where:
+        print(f"::notice title=pages::{pages.OFF}")
+        job.summary(pages.OFF)
     job.output(on="true" if where else "", url=where)
+    return 0
+
+
+def _site(args: argparse.Namespace, job: Job) -> int:
+    told = pages.site(args.target, args.to, title=args.title)
+    print("\n".join(told))
+    job.summary(text.page("Pages", [f"- {line}" for line in told]))
     return 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +49,51 @@ def restore(job: Job, target: str) -> str:
     return told
 
 
-def fetch(job: Job, name: str, part: str, build: Path = Path("build")) -> str:
-    """Bring one part of the last report of this name back into the build folder; what is to be told."""
+def fetch(job: Job, name: str, parts: Sequence[str], build: Path = Path("build"), *, optional: bool = False) -> str:
+    """Bring parts of the last report of this name back into the build folder; what is to be told.
+
+    A part is a file or a folder; `PART=NAME` gives it another name. Outputs `found`, the names it has now. `optional`:
+    what cannot be had is told, and is no error. Raises GitHubError, SealError.
+    """
+    try:
+        told, had = _fetched(job, name, parts, build)
+    except (GitHubError, sealed.SealError) as wrong:
+        if not optional:
+            raise
+        told, had = f"::notice title={name}::{wrong}", []
+    job.output(found=" ".join(had))
+    return told
+
+
+def _fetched(job: Job, name: str, parts: Sequence[str], build: Path) -> tuple[str, list[str]]:
     found, branch = _listed(job, name)
     if not found:
-        return f"::notice title={name}::no artifact {name} of {branch} is there: this run is the first"
+        return f"::notice title={name}::no artifact {name} of {branch} is there: this run is the first", []
+    number = found[0]["id"]
+    moved: list[str] = []
     with tempfile.TemporaryDirectory(prefix="dialtone-report-") as made:
         folder = Path(made)
-        sealed.unpacked(job.api.download(f"/actions/artifacts/{found[0]['id']}/zip"), folder)
-        if (folder / "report.sealed").is_file():
-            content = sealed.unseal((folder / "report.sealed").read_bytes(), os.environ.get(SECRET, ""))
-            sealed.unpacked(content, folder)
-        if not (folder / part).is_dir():
-            return f"::notice title={name}::artifact {found[0]['id']} holds no {part}"
-        shutil.copytree(folder / part, build / part, dirs_exist_ok=True)
-    return f"{part} of artifact {found[0]['id']} is in {build / part}"
+        sealed.unpacked(job.api.download(f"/actions/artifacts/{number}/zip"), folder)
+        box, key = folder / "report.sealed", os.environ.get(SECRET, "")
+        if box.is_file() and key:
+            sealed.unpacked(sealed.unseal(box.read_bytes(), key), folder)
+        for part in parts:
+            source, _, to = part.partition("=")
+            to = to or source
+            if (folder / source).is_dir():
+                shutil.rmtree(build / to, ignore_errors=True)
+                shutil.copytree(folder / source, build / to)
+            elif (folder / source).is_file():
+                build.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / source, build / to)
+            else:
+                continue
+            moved.append(to)
+        if not moved and box.is_file() and not key:
+            raise sealed.SealError(f"artifact {number} is sealed: give the step the secret {SECRET}")
+    if not moved:
+        return f"::notice title={name}::artifact {number} holds no {', '.join(parts)}", []
+    return f"of artifact {number}, in {build}: {', '.join(moved)}", moved
 
 
 def _listed(job: Job, name: str) -> tuple[list[dict[str, Any]], str]:

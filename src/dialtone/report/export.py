@@ -22,7 +22,7 @@ from dialtone.signing import sealed
 
 RECIPIENT, SECRET = "DIALTONE_REPORT_RECIPIENT", "DIALTONE_REPORT_KEY"
 PARTS = ("verdicts.json", "gate.json", "rounds.json", "undelivered.json", "log.txt", "allure-results", "diagnosis",
-         "allure-report", "drill", "drill.json", "drill.html", "drill.md", "report.html",
+         "allure-report", "allure-history.jsonl", "drill", "drill.json", "drill.html", "drill.md", "report.html",
          "checklist.md", "maintenance")  # fmt: skip
 """What of the build folder is the full report; nothing else is, whatever lies there."""
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from importlib.resources import files as packaged
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from dialtone.report.terminal import state
 
 VARIABLE = "DIALTONE_ALLURE"
 PLACES = ("build/tools/allure/node_modules/.bin/allure",)
-"""Where `make report` puts the program."""
+"""Where the program is put, by `make report` too."""
 HISTORY, KEPT = "allure-history.jsonl", 60
+GATE = "allure-gate.txt"
+"""What Allure's quality gate said, in a line: for whoever tells of the report."""
 _PATIENCE = 300.0  # seconds
 _GATE_NODE = 24  # `allure quality-gate` ends with an exception of Node's on older ones
 CATEGORIES = (
@@ -50,10 +53,28 @@ def program(environ: Mapping[str, str] = os.environ) -> str:
     found = next(filter(None, map(shutil.which, places)), None)
     if found is None or shutil.which("node") is None:
         raise SiteError(
-            f"Allure 3 and Node are needed: make report, or npm install --prefix build/tools/allure allure@3 (53 MB);"
+            f"Allure 3 and Node are needed: `dialtone report --allure --install` gets Allure with npm (53 MB);"
             f" {VARIABLE} names another program. `dialtone report` without --allure needs neither"
         )
     return found
+
+
+def install(to: Path = Path(PLACES[0]).parents[2]) -> None:
+    """Get Allure's program with npm: every package by its checksum, none of their scripts run. Raises SiteError."""
+    if (to / "node_modules/.bin/allure").is_file():
+        return
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        (to / name).write_text((packaged("dialtone.report") / "npm" / name).read_text())
+    command = ["npm", "ci", "--prefix", str(to), "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except FileNotFoundError:
+        raise SiteError("npm is needed to install Allure: it comes with Node (https://nodejs.org)") from None
+    except subprocess.TimeoutExpired:
+        raise SiteError(f"npm did not end within {_PATIENCE:g} s") from None
+    if done.returncode:
+        raise SiteError(f"npm ended with {done.returncode}: {(done.stderr or done.stdout)[-800:].strip()}")
 
 
 def config(output: Path, history: Path | None, document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -98,6 +119,7 @@ def generate(build: Path, to: Path, environ: Mapping[str, str] = os.environ) -> 
         gate = _gate(allure, Path(folder), document, title, results)
     to.mkdir(parents=True, exist_ok=True)
     (to / "index.html").write_text(text)
+    (build / GATE).write_text(gate + "\n")
     return to / "index.html", gate
 
 

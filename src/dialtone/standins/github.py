@@ -50,10 +50,13 @@ class Job:
 
 @dataclass(slots=True)
 class Held:
-    """What the repository holds. `pulls` maps a commit to the pull requests that it is in."""
+    """What the repository holds. `pulls` maps a commit to the pull requests that it is in; `pages_public` and
+    `pages_build` are told of Pages that are on."""
 
     private: bool = True
     pages: str | None = None
+    pages_public: bool = True
+    pages_build: str = "workflow"
     commits: set[str] = field(default_factory=set)
     pulls: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     artifacts: list[Artifact] = field(default_factory=list)
@@ -248,7 +251,10 @@ class GitHub(StandIn):
     def pages(self, request: Request, job: Job | None) -> Answer:
         """Where Pages are served; 404 where they are off."""
         _may(job, "pages", "read")
-        return json_answer(200, {"html_url": self.held.pages}) if self.held.pages else _message(404, "Not Found")
+        if not self.held.pages:
+            return _message(404, "Not Found")
+        told = {"html_url": self.held.pages, "public": self.held.pages_public, "build_type": self.held.pages_build}
+        return json_answer(200, {**told, "status": "built", "cname": None, "custom_404": False})
 
     def _artifact(self, number: int) -> dict[str, Any]:
         one = self.held.artifacts[number]

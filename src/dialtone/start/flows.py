@@ -24,7 +24,12 @@ FOLDER = Path(".github/workflows")
 CHECKLIST = Path(".github/drill-checklist.md")
 INSTALL = 'python -m pip install -q uv && python -m uv pip install -q --python "$(command -v python)" '
 """uv takes a fifth of pip's time: 3 s of CPU against 15."""
-EXTRAS = {"checks": "allure,database,history,signing", "gate": "database,signing", "drill": "xdist,sandbox"}
+EXTRAS = {
+    "checks": "allure,database,history,signing",
+    "gate": "database,signing",
+    "drill": "xdist,sandbox",
+    "pages": "database,history,signing",
+}
 _VARIABLE = re.compile(r"\$\{(\w+)\??\}")
 _ADDRESS = re.compile(r"\$\{(\w+)\}")
 
@@ -109,6 +114,14 @@ def drill(targets: Sequence[str], install: str) -> str:
     return render("drill", {"TARGETS": ", ".join(targets), "INSTALL": install})
 
 
+def pages(target: str, install: str, root: Path) -> str:
+    """Publishes what people open, beside the site that `make docs` builds in build/site, where there is one."""
+    build = root / "Makefile"
+    own = (root / "docs/conf.py").is_file() and build.is_file() and "build/site" in build.read_text()
+    documents = ["- name: Documents", "  if: steps.pages.outputs.on == 'true'", "  run: make docs"] if own else []
+    return render("pages", {"TARGET": target, "INSTALL": install, "DOCUMENTS": documents})
+
+
 def installing(flow: str, package: str = "") -> str:
     """The step that installs: `package` with `{extras}` in it, or this version of this package."""
     told = package or f"'pytest-dialtone[{{extras}}]=={__version__}'"
@@ -124,15 +137,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command; it sets `run`, a function from the arguments to an exit code."""
     parser = commands.add_parser(
         "workflows",
-        help="write the GitHub workflows of a profile: checks, gate, drill",
+        help="write the GitHub workflows of a profile: checks, gate, drill, pages",
         description="Writes .github/workflows/checks.yml, gate.yml (where the profile has a preview) and drill.yml"
         " (where there are experiments) from dialtone.toml: each gets the variables and secrets that its checks need,"
-        " by name. Exit codes: 0 written, or nothing to do; 1 with --check: they differ; 4 the profile cannot be read.",
+        " by name. With --pages, or where it is there already, pages.yml too, which replaces what GitHub Pages publish"
+        " of the repository. Exit codes: 0 written, or nothing to do; 1 with --check: they differ; 4 the profile cannot"
+        " be read.",
     )
     parser.add_argument("--config", type=Path, default=None, help="the profile file (default: dialtone.toml)")
     parser.add_argument("--check", action="store_true", help="write nothing; say whether they are as they would be")
     parser.add_argument("--target", default="production", metavar="NAME", help="what is watched (production)")
     parser.add_argument("--preview", default="preview", metavar="NAME", help="what is gated (preview)")
+    parser.add_argument("--pages", action="store_true", help="pages.yml too: status, report and drill by GitHub Pages")
     parser.add_argument(
         "--package",
         default="",
@@ -143,8 +159,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_run)
 
 
-def made(config: Path, target: str, preview: str, package: str = "") -> dict[Path, str]:
-    """The files of a profile, path -> text. Raises ProfileError, CatalogError."""
+def made(config: Path, target: str, preview: str, package: str = "", *, publish: bool = False) -> dict[Path, str]:
+    """The files of a profile, path -> text. `publish`: by Pages, even where that was not done yet.
+
+    Raises ProfileError, CatalogError.
+    """
     root = config.resolve().parent
     paths = [str(root / "checks")]
     targets = raw(config)
@@ -161,13 +180,15 @@ def made(config: Path, target: str, preview: str, package: str = "") -> dict[Pat
         others = [name for name, table in targets.items() if table.get("kind") == "sandbox"]
         found[FOLDER / "drill.yml"] = drill(others, installing("drill", package))
         found[CHECKLIST] = checklist()
+    if publish or (root / FOLDER / "pages.yml").is_file():
+        found[FOLDER / "pages.yml"] = pages(target, installing("pages", package), root)
     return found
 
 
 def _run(args: argparse.Namespace) -> int:
     config = args.config or nearest()
     try:
-        found = made(config, args.target, args.preview, args.package)
+        found = made(config, args.target, args.preview, args.package, publish=args.pages)
     except (ProfileError, CatalogError) as wrong:
         print(wrong, file=sys.stderr)
         return 4

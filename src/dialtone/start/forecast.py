@@ -48,7 +48,7 @@ PRICES = {
         "2026-11-26",
     ),
 }
-SECONDS = {"checks": 55.0, "gate": 170.0, "drill": 900.0, "maintenance": 170.0}
+SECONDS = {"checks": 55.0, "gate": 170.0, "drill": 900.0, "maintenance": 170.0, "pages": 170.0}
 """What a run takes, where nothing else is said: `bench/checks_job.py` measures the first, the others are assumed."""
 TRANSITIONS = 4
 """Messages of one incident: opened, worse, better, over."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from dialtone.history.commands import place_of
 from dialtone.history.engines import StoreError
+from dialtone.history.location import DEFAULT, VARIABLE
 from dialtone.history.store import Store
 from dialtone.report.pages import drilled
 from dialtone.report.pages.daily import Daily, gather
@@ -20,7 +21,7 @@ from dialtone.report.pages.daily_page import daily_page
 from dialtone.report.pages.paint import badge
 from dialtone.report.pages.status import status, status_page
 from dialtone.report.pages.written import drill_report, put, read_json
-from dialtone.report.site import SiteError, generate
+from dialtone.report.site import SiteError, generate, install
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--config", type=Path, help="the profile file (default: dialtone.toml)")
     parser.add_argument("--public", action="store_true", help="only what customers may see")
     parser.add_argument("--allure", action="store_true", help="the Allure 3 report of build/allure-results as well")
+    parser.add_argument("--install", action="store_true", help="with --allure: get its program with npm, if need be")
     parser.add_argument("--title", default="Status", help="of the status page (default: Status)")
     parser.set_defaults(run=run)
 
@@ -74,6 +76,8 @@ def run(args: argparse.Namespace, clock: Callable[[], float] = time.time) -> int
         made += drill_report(args.build / "drill.json") if told.drill and not args.to else []
     if args.allure:
         try:
+            if args.install:
+                install()
             page, gate = generate(args.build, to / "allure-report")
         except SiteError as wrong:
             print(wrong, file=sys.stderr)
@@ -123,7 +127,7 @@ def _store(args: argparse.Namespace) -> Store | None:
     try:
         return Store.open(place_of(args.store, os.environ))
     except StoreError:
-        if args.store or os.environ.get("DIALTONE_HISTORY"):
+        if args.store or os.environ.get(VARIABLE, DEFAULT) not in ("", DEFAULT):
             raise
         return None
 

@@ -103,8 +103,8 @@ def gather(
                 name,
                 NOT_SEEN if stale else state(entry),
                 entry["severity"],
-                entry["reason"],
-                entry["runbook"],
+                entry.get("reason", ""),  # what is public has none
+                entry.get("runbook", ""),
                 ended,
                 kept.of if kept else None,
                 kept.days if kept else (),
@@ -112,7 +112,7 @@ def gather(
     unarmed: dict[str, list[str]] = {}
     for name, entry in entries.items():
         if not entry["armed"]:
-            unarmed.setdefault(entry["reason"], []).append(name)
+            unarmed.setdefault(entry.get("reason", ""), []).append(name)
     return Daily(
         target,
         now,
