@@ -94,6 +94,32 @@ def test_hosts_bound_the_address(tmp_path: Path, site: Site) -> None:
     assert deployment(told, ["shop-*.vercel.app"]).reason == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "patterns", "gated"),
+    [
+        ("Preview", ["Preview*"], True),
+        ("preview", ["Preview*"], True),
+        ("Preview – shop", ["Preview*"], True),
+        ("staging", ["Preview*"], False),
+        ("github-pages", ["Preview*"], False),
+        ("", ["Preview*"], False),
+        ("pr-12 - shop", ["Preview*", "pr-*"], True),
+    ],
+)
+def test_environments_of_the_profile_are_gated(
+    tmp_path: Path, site: Site, name: str, patterns: list[str], gated: bool
+) -> None:
+    """And no other: nothing is asked of it, not even GitHub, and the reason names the setting."""
+    payload = payloads.deployment_status("https://x.example", environment=name)
+    found = deployment(job(tmp_path, site, "deployment_status", payload), (), patterns)
+    assert (found.reason == "", found.waiting) == (gated, not gated)
+    assert gated or ("gate.environments" in found.reason and site.github.asked == [])
+    dispatched = payloads.repository_dispatch("x.example")
+    dispatched["client_payload"]["environment"] = name
+    found = deployment(job(tmp_path, site, "repository_dispatch", dispatched), (), patterns)
+    assert (found.reason == "") == (gated or not name)  # a dispatch of one's own need not name any
+
+
 def test_revisions_and_events_that_are_none(tmp_path: Path, site: Site) -> None:
     """In words."""
     payload = payloads.workflow_dispatch(url="https://x.example", revision="main; rm -rf /")

@@ -192,11 +192,25 @@ def test_a_fork_is_not_asked_and_gets_no_secret(shop: Repository, site: Site) ->
     [
         payloads.deployment_status("https://x.example", state="failure"),
         payloads.deployment_status("https://x.example", environment="Production – shop"),
+        payloads.deployment_status("https://x.example", environment="github-pages"),
     ],
 )
 def test_what_is_no_gates_business_starts_no_job(shop: Repository, payload: dict[str, Any]) -> None:
     """No billed minute for a deployment that failed or is live."""
     assert shop.run("gate", "gate", "deployment_status", payload).skipped
+
+
+def test_an_environment_that_is_not_gated(shop: Repository, site: Site) -> None:
+    """Nothing is asked, no check run is begun, no secret handed out; the summary says why, and the job is green."""
+    site.github.asked.clear()
+    shop.secrets = {"PREVIEW_PROTECTION_BYPASS": "let-me-in"}
+    payload = payloads.deployment_status(site.url, environment="staging_*_[x]")
+    done = shop.run("gate", "gate", "deployment_status", payload)
+    assert done.status == "success"
+    assert site.asked == site.github.asked == []
+    assert done.step("Gate").outcome == "skipped"
+    assert "Skipped: the environment staging\\_\\*\\_\\[x\\] is not gated: gate.environments" in shop.summary
+    assert not any("let-me-in" in str(step.given) for step in done.steps)
 
 
 def test_a_job_that_is_cancelled_says_so(shop: Repository, site: Site) -> None:

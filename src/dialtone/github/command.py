@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     made = step("deployment", _deployment, "which deployment the event is about; outputs run, url, sha, reason")
     made.add_argument(
-        "--target", default="preview", metavar="NAME", help="whose gate.hosts bound its address (preview)"
+        "--target", default="preview", metavar="NAME", help="whose gate.environments and gate.hosts bound it (preview)"
     )
     made.add_argument("--check-run", metavar="NAME", help="begin a check run of this name on the commit")
     made = step("restore", _restore, "bring the history of earlier runs back; outputs history, for DIALTONE_HISTORY")
@@ -90,10 +90,10 @@ def _deployment(args: argparse.Namespace, job: Job) -> int:
     from dialtone.target.load import describe, nearest
 
     try:
-        hosts = describe(nearest(), args.target, os.environ).profile.gate.hosts
+        gate = describe(nearest(), args.target, os.environ).profile.gate
     except ProfileError as wrong:
         raise JobError(str(wrong)) from None
-    found = deployment(job, hosts)
+    found = deployment(job, gate.hosts, gate.environments)
     blocked = bool(found.reason) and not found.waiting
     remember(deployment=found.document(), blocked=found.reason if blocked else "")
     job.output(run="" if found.reason else "true", url=found.url, sha=found.sha, reason=found.reason)
@@ -120,7 +120,7 @@ def _tell(args: argparse.Namespace, job: Job) -> int:
     code, blocked = known.get("exit_code"), str(known.get("blocked") or "")
     made = known.get("deployment") or {}
     if made.get("waiting"):
-        job.summary(made["reason"])
+        job.summary(text.page(args.title, [f"Skipped: {text.plain(made['reason'])}."]))
         return 0
     how = tell.conclusion(code, os.environ.get("JOB_STATUS", ""), blocked)
     head = blocked or ("cancelled" if how == "cancelled" else text.headline(verdicts, code))

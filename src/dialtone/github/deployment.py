@@ -42,8 +42,12 @@ class Deployment:
         return asdict(self)
 
 
-def deployment(job: Job, hosts: Sequence[str] = ()) -> Deployment:
-    """The deployment of the job's event. `hosts`: patterns of names it may have. Raises JobError, GitHubError."""
+def deployment(job: Job, hosts: Sequence[str] = (), environments: Sequence[str] = ("*",)) -> Deployment:
+    """The deployment of the job's event. Raises JobError, GitHubError.
+
+    `hosts`: patterns of names that it may have; `environments`: of those whose deployments are gated, of events that
+    name one.
+    """
     event, payload = job.event, job.payload
     if event == "deployment_status":
         status, made = _table(payload, "deployment_status"), _table(payload, "deployment")
@@ -54,6 +58,8 @@ def deployment(job: Job, hosts: Sequence[str] = ()) -> Deployment:
             return _no(found, f"the deployment is {status.get('state')}, not yet to be asked", waiting=True)
         if name.lower().startswith("production"):
             return _no(found, f"{name} is live already: a gate is for what is not", waiting=True)
+        if other := _other(name, environments):
+            return _no(found, other, waiting=True)
     elif event == "repository_dispatch":
         told = _table(payload, "client_payload")
         git = _table(told, "git")
@@ -62,6 +68,8 @@ def deployment(job: Job, hosts: Sequence[str] = ()) -> Deployment:
         )
         if found.environment.lower() == "production":
             return _no(found, "production is live already: a gate is for what is not", waiting=True)
+        if found.environment and (other := _other(found.environment, environments)):
+            return _no(found, other, waiting=True)
     elif event == "workflow_dispatch":
         told = _table(payload, "inputs")
         found = Deployment(str(told.get("url") or ""), str(told.get("revision") or ""), "by hand")
@@ -69,6 +77,14 @@ def deployment(job: Job, hosts: Sequence[str] = ()) -> Deployment:
         raise JobError(f"the event {event or '(none)'} names no deployment: deployment_status, repository_dispatch do")
     found = Deployment(_address(found.url, hosts), _revision(found.sha), found.environment)
     return _no_fork(job, found)
+
+
+def _other(name: str, environments: Sequence[str]) -> str:
+    """Why an environment is not gated, empty where it is. Names know no case: Vercel says preview and Preview."""
+    if any(fnmatch(name.lower(), pattern.lower()) for pattern in environments):
+        return ""
+    told = ", ".join(environments)
+    return f"the environment {name or '(none)'} is not gated: gate.environments of the profile has {told}"
 
 
 def _no_fork(job: Job, found: Deployment) -> Deployment:

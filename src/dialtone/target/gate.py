@@ -20,6 +20,9 @@ class Gate(Part):
 
     required: list[Text] = Field(default=[], description="ids of checks that have to be armed; without a case, all")
     revision: Revision | None = None
+    environments: list[Text] = Field(
+        default=["Preview*"], min_length=1, description="patterns of names that a deployment's environment may have"
+    )
     hosts: list[Text] = Field(default=[], description="patterns of host names at which a deployment may be; none: any")
 
 
