@@ -164,6 +164,7 @@ def test_events_of_a_call_in_the_wrong_order(world: World) -> None:
     world.run(scenario)
     assert world.rows("SELECT status FROM calls WHERE call_id = %s", control) == [{"status": "missed"}]
     assert not world.router["command"].called
+    assert world.rows("SELECT FROM webhook_events WHERE provider = 'telnyx' AND processed_at IS NULL") == []
 
 
 @pytest.mark.parametrize(("defect", "consent"), [("", "opted_out"), ("consent-order-ignored", "opted_in")])

@@ -84,7 +84,10 @@ async def _note_ring(found: Services, event_id: str, call: IncomingCall, busines
             return on("ring-redelivery-answered")
         if business is None:
             return True
-        return await note_new(connection, business, call.control_id, call.from_number, call.to_number, "initiated")
+        is_new = await note_new(connection, business, call.control_id, call.from_number, call.to_number, "initiated")
+        if not is_new:
+            await mark_processed(connection, "telnyx", event_id)
+        return is_new
 
 
 def _ring_without_database(found: Services, event_id: str, call: IncomingCall) -> None:
