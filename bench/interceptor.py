@@ -321,7 +321,10 @@ def main() -> int:
             urls[told], names[told] = f"http://{address}/v1/balance", name_
         cpu: dict[str, list[float]] = {told: [] for told in urls}
         found: dict[str, list[float]] = {told: [] for told in urls}
-        alone: dict[str, list[float]] = {"direct": [], "pass-through": [], "nginx proxy_pass, JSON log": []}
+        alone: dict[str, list[float]] = {
+            told: []
+            for told in ("direct", "pass-through", "nginx proxy_pass, JSON log", "forwarder that reads nothing")
+        }
         for _ in range(rounds):
             for told, url in urls.items():
                 renew(ten_control)
@@ -332,7 +335,7 @@ def main() -> int:
                 cpu[told].append((bed.cpu(names[told]) - before) / seen["number"] * 1e6)
             for told, values in alone.items():
                 values.append(bed.wrk(urls[told], 1, seconds)["p50"])
-        delays = _delays(bed, 2 if bench.quick else 10)
+        delays = _delays(bed, 1 if bench.quick else 3, 2 if bench.quick else 10)
     rate = {told: statistics.median(values) for told, values in found.items()}
     p50 = {told: statistics.median(values) for told, values in alone.items()}
     bench.rows(
@@ -349,10 +352,18 @@ def main() -> int:
     return bench.finish()
 
 
-def _delays(bed: Bed, seconds: int) -> dict[int, dict[str, float]]:
+def _delays(bed: Bed, rounds: int, seconds: int) -> dict[int, dict[str, float]]:
+    """Medians of the rounds, by the number of connections; each round opens its connections anew."""
     address, control = bed.interceptor("delay")
     plan(control, [{"fault": "latency", "seconds": 0.2, "match": {"path": "/slow"}, "ttl": 60}])
-    return {connections: bed.wrk(f"http://{address}/slow", connections, seconds) for connections in (1, 64)}
+    seen: dict[int, list[dict[str, float]]] = {1: [], 64: []}
+    for _ in range(rounds):
+        for connections, found in seen.items():
+            renew(control)
+            found.append(bed.wrk(f"http://{address}/slow", connections, seconds))
+    return {
+        n: {told: statistics.median(one[told] for one in found) for told in ("p50", "p99")} for n, found in seen.items()
+    }
 
 
 def _bars(bench: Bench, rate: dict[str, float], p50: dict[str, float], delays: dict[int, dict[str, float]]) -> None:
