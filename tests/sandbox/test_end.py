@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from tests.sandbox.conftest import HOLDER, PART, begin, eventually, leftovers, listens
 
+from dialtone.interceptor.listeners import told
 from dialtone.sandbox import Sandbox, SandboxError, sweep
+from dialtone.sandbox.parts import Part
 from dialtone.sandbox.processes import of_run, send, start_time, wait_gone
 
 
@@ -164,6 +167,17 @@ def test_port_taken_meanwhile_is_tried_again(root: Path, tmp_path: Path, monkeyp
     with begin("finds-its-port-taken-once").wait(said.append) as sandbox:
         assert sandbox.problem() is None
     assert "a port was taken meanwhile, starting again with others" in said
+
+
+def test_what_the_interceptor_says_of_a_taken_port_is_understood(tmp_path: Path) -> None:
+    """Its words are its own, not the kernel's: without this the whole start would be given up."""
+    words = told(OSError(errno.EADDRINUSE, "in use"), "127.0.0.1", 8443)
+    part = Part(
+        "interceptor", [sys.executable, "-c", f"import sys; sys.exit({words!r})"], folder=tmp_path, environment={}
+    )
+    part.process.wait(20)
+    part.process.stdout.close()  # type: ignore[union-attr]
+    assert part.found_its_port_taken
 
 
 def test_start_time_tells_a_reused_pid() -> None:

@@ -15,7 +15,9 @@ from dialtone.sandbox.isolation import Identity, before_exec, stepping_down
 from dialtone.sandbox.processes import send
 
 _TAIL_LINES, _TAIL_BYTES = 15, 4_000
-_PORT_TAKEN = re.compile(r"address already in use|could not bind|EADDRINUSE|Errno 98\b|Errno 48\b", re.IGNORECASE)
+_PORT_TAKEN = re.compile(
+    r"address already in use|could not bind|EADDRINUSE|Errno 98\b|Errno 48\b|:\d+ is taken", re.IGNORECASE
+)
 
 
 class Part:
