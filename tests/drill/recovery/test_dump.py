@@ -81,6 +81,14 @@ def test_a_dump_that_is_cut_off_is_refused(
     assert "cut" in str(refused.value) or "restore" in str(refused.value)
 
 
+@pytest.mark.parametrize("less", [1, 512, 1024, 4096])
+def test_a_tar_that_lacks_its_end_is_refused(dumps: dict[str, Path], tmp_path: Path, less: int) -> None:
+    """Its last member is a script that no restore needs: nobody else would notice that some of it is missing."""
+    (tmp_path / "cut").write_bytes(dumps["tar"].read_bytes()[:-less])
+    with pytest.raises(DumpRefused, match="cut off"):
+        opened(tmp_path / "cut")
+
+
 def test_a_folder_that_lacks_a_file_is_refused(dumps: dict[str, Path], empty: str, tmp_path: Path) -> None:
     """The rows of a table are a file of their own there."""
     import shutil

@@ -31,6 +31,7 @@ _TOLERATED = (
     "42P06",
     "0A000",
 )  # a role, a schema that is there already, an extension: of the place, not of it
+_TAR_END = bytes(2 * 512)
 _END = b"-- PostgreSQL database dump complete"
 
 
@@ -102,6 +103,8 @@ def opened(path: Path) -> Dump:
     if form == "plain":
         _look_at_plain(path)
         return Dump(path, form, path.stat().st_mtime, False, size)
+    if form == "tar":
+        _look_at_tar(path, size)
     done = _run([str(program("pg_restore")), "--list", str(path)])
     if done.returncode:
         raise DumpRefused("the dump's table of contents cannot be read: it is cut off, or no dump of PostgreSQL")
@@ -110,6 +113,14 @@ def opened(path: Path) -> Dump:
     if " TABLE DATA " not in done.stdout:
         raise DumpRefused("the dump holds the rows of no table: was it made with --schema-only?")
     return Dump(path, form, made, bool(created), size, tuple(_EXTENSION.findall(done.stdout)))
+
+
+def _look_at_tar(path: Path, size: int) -> None:
+    """A tar ends with two blocks of zeros (POSIX, pax); pg_restore does without them, and without its last member."""
+    with path.open("rb") as file:
+        file.seek(max(0, size - len(_TAR_END)))
+        if size % 512 or file.read() != _TAR_END:
+            raise DumpRefused("the dump is cut off: a tar archive ends with two blocks of zeros, and this one does not")
 
 
 def _format(path: Path) -> Format:
