@@ -89,7 +89,7 @@ def test_a_broken_connection_costs_no_booking(story, faults, tenants, book, reco
     severity="P1",
     needs=BOOKINGS,
     recover_within=9,
-    catches=["no-timeout-postgres"],
+    catches=["no-timeout-postgres", "postgres-no-reconnect"],
 )
 def test_a_silent_connection_costs_a_moment(story, faults, tenants, book, served):
     """Connections to Postgres fall silent in the middle of a statement: the agent is answered soon all the same."""

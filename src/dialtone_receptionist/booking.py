@@ -8,7 +8,7 @@ what is left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -37,23 +37,28 @@ async def book(services: Services, business: Business, wish: Wish, tool_call_key
         async with services.db.transaction() as connection:
             appointment = await store(connection, business.id, wish, tool_call_key)
             is_charged, message = await _promise(services, connection, business, appointment)
-    jobs: list[Coroutine[Any, Any, bool]] = [services.calendar.write(business, appointment)]
+    jobs: dict[str, Coroutine[Any, Any, bool]] = {"google": services.calendar.write(business, appointment)}
     if is_charged and business.stripe_customer_id:
-        jobs.append(services.fees.charge(business.id, business.stripe_customer_id, appointment.id))
+        jobs["stripe"] = services.fees.charge(business.id, business.stripe_customer_id, appointment.id)
     if message is not None:
-        jobs.append(services.messages.deliver(message))
-    await _within_patience(services, _follow_up(services, jobs))
+        jobs["telnyx"] = services.messages.deliver(message)
+    await _within_patience(services, jobs)
     return appointment.id
 
 
-async def _within_patience(services: Services, work: Coroutine[Any, Any, int]) -> None:
-    """Wait for it as long as a caller would; what takes longer goes on after the answer."""
-    task = services.background.start(work)
-    is_bounded = not (on("booking-waits-for-all") or on("no-timeouts") or on("no-timeout-google"))
-    is_bounded = is_bounded and not (on("no-timeout-stripe") or on("no-timeout-telnyx"))
-    await asyncio.wait({task}, timeout=services.settings.answer_seconds if is_bounded else None)
+async def _within_patience(services: Services, jobs: Mapping[str, Coroutine[Any, Any, bool]]) -> None:
+    """Wait for them as long as a caller would; what takes longer goes on after the answer."""
+    tasks = {name: services.background.start(_follow_up(services, [job])) for name, job in jobs.items()}
+    await asyncio.wait(tasks.values(), timeout=services.settings.answer_seconds)
+    if endless := [task for name, task in tasks.items() if _is_waited_for(name)]:
+        await asyncio.wait(endless)
     if on("alert-in-the-way"):
         await services.alerts.background.settle()
+
+
+def _is_waited_for(provider: str) -> bool:
+    """Whether a defect makes a caller wait for all that a provider does."""
+    return on("booking-waits-for-all") or on(f"no-timeout-{provider}") or (provider == "google" and on("no-timeouts"))
 
 
 async def _book_in_vain(

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dialtone_receptionist.defects import on
+from dialtone_receptionist.defects import on, turn
+
+_DATABASE = "postgres"  # the defects here are about providers: another file, another hand
 
 Told = Callable[[str, str], None]
 """Is told a provider's name and why it is not asked any more; with an empty reason, that it answers again."""
@@ -27,6 +29,7 @@ class Breaker:
         self._failures = 0
         self._open_until: float | None = None
         self._is_trying = False
+        self._opened_in = 0
 
     @property
     def is_open(self) -> bool:
@@ -37,7 +40,7 @@ class Breaker:
         """Whether a call may go out now. One that may has to end in `succeeded`, `failed` or `gave_up`."""
         if self._open_until is None:
             return True
-        if self._is_trying or self._clock() < self._open_until or on("breaker-never-closes"):
+        if self._is_trying or self._clock() < self._open_until or self._stays_open():
             return False
         self._is_trying = True
         return True
@@ -53,11 +56,16 @@ class Breaker:
         """It did not, or with an error of its own."""
         self._failures += 1
         self._is_trying = False
-        if self._failures < self._most or on("breaker-never-opens"):
+        if self._failures < self._most or (on("breaker-never-opens") and self.name != _DATABASE):
             return
         was_open, self._open_until = self.is_open, self._clock() + self._seconds
+        self._opened_in = self._opened_in if was_open else turn()
         if not was_open:
             self._told(self.name, why)
+
+    def _stays_open(self) -> bool:
+        """The defect breaker-never-closes, until somebody switches anew."""
+        return on("breaker-never-closes") and self.name != _DATABASE and self._opened_in == turn()
 
     def gave_up(self) -> None:
         """The call was cancelled: nothing is known."""

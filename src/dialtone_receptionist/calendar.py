@@ -41,7 +41,7 @@ class Calendar:
         """Write the event of an appointment and note its id; whether it is in the calendar now."""
 
         event = appointment.event(business.timezone)
-        if on("calendar-new-id-each-try"):
+        if on("calendar-new-id-each-try") and await self._was_tried(appointment):
             event["id"] = f"b{uuid4().hex}"
 
         async def insert(token: str, budget: Budget) -> httpx.Response:
@@ -65,6 +65,10 @@ class Calendar:
             return False
         await self._written(appointment)
         return True
+
+    async def _was_tried(self, appointment: Appointment) -> bool:
+        row = await self._db.one("SELECT tries FROM appointments WHERE id = %(id)s", id=appointment.id)
+        return row is not None and row["tries"] > 0
 
     async def _written(self, appointment: Appointment) -> None:
         """Note the event; an appointment that was cancelled meanwhile has one too many now."""

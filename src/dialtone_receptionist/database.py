@@ -22,7 +22,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from dialtone_receptionist.breakers import Breakers
-from dialtone_receptionist.defects import on
+from dialtone_receptionist.defects import on, turn
 
 Row = DictRow
 Connection = AsyncConnection[DictRow]
@@ -33,7 +33,7 @@ _SESSION = "-c statement_timeout=8000 -c idle_in_transaction_session_timeout=800
 _ASKED = 0.5  # seconds for an idle connection to say that it is alive, when another one was silent
 _SUSPECT = 10.0  # seconds after a silence in which idle connections are asked
 _FAILURES = 2  # in a row: then the server is taken for away
-_LOST = 12.0  # seconds, with a defect
+_LOST = 45.0  # seconds, with a defect: far longer than any recovery may take
 _AWAY = 1.0  # seconds in which nobody tries a server that is away
 
 
@@ -82,7 +82,7 @@ class Database:
         self._seconds = seconds
         self._breaker = (breakers or Breakers()).make("postgres", _FAILURES, _AWAY)
         self._suspect_until = 0.0
-        self._lost_until = 0.0
+        self._lost_until, self._lost_in = 0.0, 0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=2,
@@ -128,7 +128,7 @@ class Database:
     async def _stay_lost(self) -> None:
         """The defect postgres-no-reconnect: for a while after the server came back nobody believes it."""
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._lost_until:
+        if loop.time() >= self._lost_until or self._lost_in != turn():
             return
         try:
             async with self._pool.connection(0.5):
@@ -159,7 +159,7 @@ class Database:
         except psycopg.OperationalError as error:
             if loop.time() - started >= seconds:
                 self._suspect_until = loop.time() + _SUSPECT
-            self._lost_until = loop.time() + _LOST
+            self._lost_until, self._lost_in = loop.time() + _LOST, turn()
             if isinstance(error, PoolTimeout) or loop.time() - started >= seconds:
                 self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
             else:

@@ -195,6 +195,8 @@ class Switches:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._active: frozenset[str] = frozenset()
+        self.turn = 0
+        """How often the file was seen to be another one."""
 
     def active(self) -> frozenset[str]:
         """The ids in the file now; the same object as before while the file is unchanged."""
@@ -206,11 +208,10 @@ class Switches:
             if seen != self._seen:
                 with open(self._path, encoding="utf-8") as file:  # noqa: PTH123
                     self._active = frozenset(json.load(file))
-                self._seen = seen
+                self._seen, self.turn = seen, self.turn + 1
         except FileNotFoundError:
-            if self._active:
-                self._active = frozenset()
-            self._seen = None
+            if self._seen is not None:
+                self._active, self._seen, self.turn = frozenset(), None, self.turn + 1
         return self._active
 
 
@@ -221,6 +222,11 @@ switches = Switches(os.environ.get("DEFECTS_FILE", ""))
 def on(defect: str) -> bool:
     """Whether the defect is switched on at this moment."""
     return defect in switches.active()
+
+
+def turn() -> int:
+    """Counts how often was switched, as this process has seen it: what a defect left behind ends with its turn."""
+    return switches.turn
 
 
 def main(arguments: list[str]) -> int:

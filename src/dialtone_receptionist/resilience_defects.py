@@ -7,11 +7,11 @@ from __future__ import annotations
 
 RESILIENCE = {
     # time-outs, budgets, breakers
-    "no-timeout-stripe": "Calls to Stripe have no time-out, and a booking waits for all that follows it.",
+    "no-timeout-stripe": "Calls to Stripe have no time-out, and a booking waits for its fee.",
     "no-timeout-retell": "The registration of a call at Retell has no time-out.",
     "retell-impatient": "The registration of a call at Retell is given up after 0.2 s.",
     "no-timeout-telnyx": "Commands and messages to Telnyx have no time-out.",
-    "no-timeout-google": "Calls to Google have no time-out, and a booking waits for all that follows it.",
+    "no-timeout-google": "Calls to Google have no time-out, and a booking waits for its event.",
     "no-timeout-upstash": "Questions to Redis have no time-out.",
     "no-timeout-postgres": "Statements have no time-out on the side of the application.",
     "booking-waits-for-all": "A booking is answered only when calendar, fee and confirmation are through.",
@@ -21,7 +21,7 @@ RESILIENCE = {
     "fee-no-idempotency-key": "A charge is tried again without its idempotency key.",
     "tool-retry-charges": "A tool call that is sent again, because its answer was lost, is charged again.",
     "sms-retry-doubles": "A message that Telnyx may have taken is sent again.",
-    "calendar-new-id-each-try": "Each try to write an appointment into the calendar has an event id of its own.",
+    "calendar-new-id-each-try": "An event that was not written at once is tried again under an id of its own.",
     "calendar-repeat-blind": "An event that is there already, because an answer was lost, counts as not written.",
     "command-not-repeated": "A command to a live call that failed once is not sent again.",
     "retry-storm": "What fails is tried again at once, forty times.",

@@ -137,3 +137,34 @@ def test_defects(switch: Callable[..., None], defect: str, requests: int) -> Non
     """Each is wrong in its one way."""
     switch(defect)
     assert sent([httpx.Response(503)], "always" if "storm" in defect else "never", times=8)[0] == requests
+
+
+def test_a_breaker_that_never_closes_does_when_somebody_switches_anew(switch: Callable[..., None]) -> None:
+    """The defect ends with its turn: the next experiment finds a provider that is asked again."""
+    switch("breaker-never-closes")
+    clock = Clock()
+    breaker = Breaker("stripe", 1, 5.0, lambda *_: None, clock)
+    breaker.failed("no answer")
+    clock.now = 1000
+    assert not breaker.admits()
+    switch("breaker-never-closes")
+    assert breaker.admits()
+    breaker.failed("no answer")
+    clock.now = 2000
+    assert breaker.admits()
+    breaker.succeeded()
+    breaker.failed("no answer")
+    clock.now = 3000
+    assert not breaker.admits()
+
+
+@pytest.mark.parametrize("defect", ["breaker-never-opens", "breaker-never-closes"])
+def test_the_defects_of_providers_breakers_spare_the_database(switch: Callable[..., None], defect: str) -> None:
+    """Its breaker opens and closes as ever."""
+    switch(defect)
+    clock = Clock()
+    breaker = Breaker("postgres", 1, 5.0, lambda *_: None, clock)
+    breaker.failed("no answer")
+    assert not breaker.admits()
+    clock.now = 5
+    assert breaker.admits()

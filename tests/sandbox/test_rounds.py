@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.sandbox.conftest import eventually
 
+from dialtone.sandbox import Sandbox
 from dialtone.sandbox import campaign as campaigns
 from dialtone.sandbox.campaign import CampaignError, Steps, round_steps
 from dialtone.sandbox.kept import Kept
@@ -314,3 +315,17 @@ def test_options_come_from_the_profile(tmp_path: Path, monkeypatch: pytest.Monke
     assert sandbox_options(start=tmp_path / "below") == options
     monkeypatch.setenv("DIALTONE_CONFIG", str(tmp_path / "dialtone.toml"))
     assert sandbox_options(start=Path("/")) == options
+
+
+def test_an_experiment_switches_its_defects_anew(tmp_path: Path) -> None:
+    """The same list in another file, so that every reader sees a turn; without a defect nothing is touched."""
+    file = tmp_path / "defects.json"
+    (tmp_path / "state.json").write_text(json.dumps({"defects_file": str(file)}))
+    sandbox = Sandbox(tmp_path / "state.json")
+    sandbox.switch_again()
+    assert not file.exists()
+    sandbox.switch(["one"])
+    before = file.stat().st_ino, file.stat().st_mtime_ns
+    sandbox.switch_again()
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) != before
+    assert json.loads(file.read_text()) == ["one"]

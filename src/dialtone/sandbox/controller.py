@@ -185,6 +185,12 @@ class Sandbox:
         """Make exactly these defects active."""
         folders.write_private(self.defects_file, json.dumps(list(defects)))
 
+    def switch_again(self) -> None:
+        """Make the active defects active anew: what they have left behind in the application ends."""
+        with suppress(OSError, ValueError):
+            if active := json.loads(self.defects_file.read_text()):
+                self.switch(active)
+
     @property
     def data(self) -> Path:
         """The data folder of its PostgreSQL."""
