@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import pytest
 
 from dialtone.drill import child, command
 from dialtone.drill.choice import Known
-from dialtone.drill.defects import outcome
+from dialtone.drill.defects import Matrix, outcome
 from dialtone.drill.record import PROGRESS
 from dialtone.sandbox.matrix import Defect, Round
 
@@ -131,3 +132,13 @@ def test_of_a_part_only_its_own_can_be_missed() -> None:
     document, complaints = outcome(["d1"], DEFECTS, [PAYS, RINGS, RECOVERS], rounds, lambda _: [PAYS, RINGS], 1)
     assert complaints == []
     assert json.dumps(document)
+
+
+def test_rounds_without_a_defect_do_not_depend_on_what_is_chosen(folder: Path) -> None:
+    """So that what was clean is kept, whichever defects are run next."""
+    experiments = [_known(f"e{number}", f"d{number % 3 + 1}") for number in range(45)]
+    arguments = argparse.Namespace(build=folder, target="sandbox", seed=0, complete=False, fresh=False, jobs=1)
+    matrix = Matrix(arguments, experiments, DEFECTS, print, lambda: None)  # type: ignore[arg-type, return-value]
+    whole = matrix.without(["d1", "d2", "d3"])
+    assert [len(part) for part in whole.values()] == [20, 20, 5]
+    assert matrix.without(["d1"]).items() <= whole.items()

@@ -121,17 +121,18 @@ class Matrix:
             return list(self._experiments)
         return for_defect(name, self._experiments, self._args.seed)
 
-    def _without(self, chosen: Sequence[str]) -> dict[str, list[Known]]:
-        """The rounds without a defect: all that any round has, in parts."""
+    def without(self, chosen: Sequence[str]) -> dict[str, list[Known]]:
+        """The rounds without a defect: all that any round has, in parts that do not depend on what was chosen."""
         wanted = {e.id for name in chosen for e in self.against(name)}
-        met = [e for e in self._experiments if e.id in wanted]
-        parts = [met[at : at + _PART] for at in range(0, len(met), _PART)]
+        known = list(self._experiments)
+        parts = [known[at : at + _PART] for at in range(0, len(known), _PART)]
+        parts = [part for part in parts if any(e.id in wanted for e in part)]
         return {f"{HEALTHY}-{sha256(' '.join(e.id for e in p).encode()).hexdigest()[:8]}": p for p in parts}
 
     def run(self, chosen: Sequence[str]) -> dict[str, Round]:
         """All rounds, those that are kept first; one without a defect that is not clean ends it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._healthy = self._without(chosen)
+        self._healthy = self.without(chosen)
         names = [*self._healthy, *chosen]
         rounds = {name: kept for name in names if (kept := self._kept.get(name)) is not None}
         due = [name for name in names if name not in rounds]
