@@ -12,7 +12,7 @@ from tests.drill.conftest import Customer
 from dialtone.drill import Act, Answer, Duty, Entry, Promise, reconcile
 from dialtone.drill import search as searching
 from dialtone.drill.declared import fault
-from dialtone.drill.schedule import StoryFileError, read, size
+from dialtone.drill.schedule import StoryFileError, alone, read, size
 from dialtone.drill.search import REPLAY, SEARCH, Search
 from dialtone.drill.story import Story
 from dialtone.interceptor.client import Controller
@@ -161,3 +161,11 @@ def test_shorter_is_fewer_acts_and_faults() -> None:
     """One act under one fault is shorter than two acts under none... of one size the fewer acts."""
     assert size((Act("a", ("f",)),)) < size((Act("a"), Act("a")))
     assert size((Act("a"),)) < size((Act("a", ("f",)),))
+
+
+def test_single_acts_under_single_faults_are_tried_first() -> None:
+    """Each act by itself, without a fault and under each of its own; the schedule itself is none of them."""
+    one = Act("a", ("f", "g"))
+    told = [str(schedule[0]) for schedule in alone((one, Act("b"), one))]
+    assert told == ["a", "b", "f: a", "g: a"]
+    assert alone((Act("a", ("f",)),)) == [(Act("a"),)]

@@ -34,6 +34,12 @@ def less(schedule: Schedule) -> Iterator[Schedule]:
             yield (*before, Act(act.action, tuple(n for n in act.faults if n != name)), *behind)
 
 
+def alone(schedule: Schedule) -> list[Schedule]:
+    """Each act by itself, without a fault and under one of its own, the shortest first: what most stories come to."""
+    single = {(Act(act.action, faults),) for act in schedule for faults in ((), *((name,) for name in act.faults))}
+    return sorted(single - {schedule}, key=size)
+
+
 def size(schedule: Schedule) -> tuple[int, int, str]:
     """How long a story is: acts and faults, then acts; of two of one size always the same is the shorter."""
     return len(schedule) + sum(len(act.faults) for act in schedule), len(schedule), str(schedule)
