@@ -6,7 +6,7 @@ import pytest
 from tests.drill.conftest import Customer, Inboxes
 from tests.interceptor.conftest import Proxy, ask
 
-from dialtone.drill import Answer, Duty, Entry, Ledger, Promise, reconcile
+from dialtone.drill import Answer, Duty, Entry, Ledger, Promise, Retry, reconcile
 from dialtone.drill.declared import Fault, fault
 from dialtone.drill.story import Story
 from dialtone.drill.sweep import PAIRS, Call, Sweep, calls
@@ -17,6 +17,7 @@ from dialtone.verdict import Bad, Unarmed, Undecided, Verdict
 GONE = fault("refuse", host="api.test")
 BUSY = fault("status", status=503, host="api.test")
 DUTY = (Duty("row", "order", "rows"),)
+ORDER, DONE, LATER = Promise("order", "a"), Entry("a", "1"), Retry("row", "a", 1.0)
 
 
 def ledger(kept: int = 1, lost: int = 0, doubled: int = 0, at: float = 0.0) -> Ledger:
@@ -199,10 +200,12 @@ def test_what_does_not_recover_in_time(story: Story, record: Record, customer: C
     [
         (ledger(2, lost=1), "fail: ledger: 1 lost (row)"),
         (ledger(2, doubled=1), "fail: ledger: 1 doubled (row)"),
+        (reconcile([ORDER], {"rows": []}, DUTY, retries=[LATER]), "fail: ledger: 1 still pending after 0 s (row)"),
+        (reconcile([ORDER], {"rows": [DONE]}, DUTY, retries=[LATER]), "ok"),
         (ledger(0), "inconclusive: the ledger: nothing was promised"),
-        (reconcile([Promise("order", "a")], {}, DUTY), "inconclusive: the ledger: row: nobody could read rows"),
+        (reconcile([ORDER], {}, DUTY), "inconclusive: the ledger: row: nobody could read rows"),
     ],
-    ids=["lost", "doubled", "empty", "unknown"],
+    ids=["lost", "doubled", "pending", "kept, and a retry is due", "empty", "unknown"],
 )
 def test_the_ledger_decides(story: Story, record: Record, customer: Customer, made: Ledger, said: str) -> None:
     """Lost and doubled fail; a book that nobody could read, or that holds nothing, proves nothing."""
@@ -211,6 +214,18 @@ def test_the_ledger_decides(story: Story, record: Record, customer: Customer, ma
         story.fallback("fine", look=True)
     story.ledger(lambda: made, within=0)
     assert verdict(story, record).startswith(said)
+
+
+def test_what_is_kept_may_be_done_again_by_a_retry_that_is_due(
+    story: Story, record: Record, customer: Customer
+) -> None:
+    """The books balance, and a retry is still to come: it is waited for, and what it doubles is found."""
+    with story.fault(BUSY):
+        customer.served()
+    again = reconcile([ORDER], {"rows": [DONE, Entry("a", "2")]}, DUTY)
+    looks = iter([reconcile([ORDER], {"rows": [DONE]}, DUTY, retries=[LATER]), again])
+    assert story.ledger(lambda: next(looks), within=5) is again
+    assert verdict(story, record) == "fail: ledger: 1 doubled (row)"
 
 
 def test_a_recovery_point_excuses_the_last_promises(story: Story, record: Record, customer: Customer) -> None:

@@ -96,6 +96,8 @@ class Ledger:
     lines: Sequence[Line] = ()
     strays: Sequence[Line] = ()
     unknown: Sequence[str] = field(default=())
+    due: int = 0
+    """Retries that are still to come, also of what is kept: each may do it a second time."""
 
     def of(self, outcome: Outcome, *, duty: str | None = None) -> list[Line]:
         """The lines with this outcome."""
@@ -127,6 +129,7 @@ class Ledger:
         for duty, counts in self.counts.items():
             parts = [f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts.get(outcome)]
             told.append(f"{duty}: {', '.join(parts) or 'none promised'}")
+        told += [f"{self.due:,} retries still due"] if self.due else []
         told += [f"{len(self.strays)} done without a promise that is known"] if self.strays else []
         return "\n".join([*told, *self.unknown])
 
@@ -167,7 +170,7 @@ def reconcile(
             lines += stray
         else:
             strays += stray
-    return Ledger(counts, lines, strays, unknown)
+    return Ledger(counts, lines, strays, unknown, len(coming))
 
 
 _FIRMNESS = {Answer.DOUBT: 0, Answer.NO: 1, Answer.YES: 2}

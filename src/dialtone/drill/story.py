@@ -30,6 +30,8 @@ from dialtone.probes.journal import Journal, eventually
 from dialtone.verdict import Unarmed, Undecided
 
 _ASSERTIONS = {"fallback", "alert", "silence", "recovery", "ledger", "search"}
+_RARELY = 0.05
+"""Pause between two looks for a recovery, as a share of what it has taken so far: so exact is the time of it."""
 _LEDGER_PAUSE = 0.2
 """Seconds between two looks at all books."""
 
@@ -108,7 +110,7 @@ class Story:
                 put = one if isinstance(one, Active) else one.put(controller)
                 shown = put.shown()
                 what, kind = (one.what, one.kind) if isinstance(one, Fault) else _told(shown)
-                active.append((put, kind, self._named(shown["match"].get("host", "*"))))
+                active.append((put, kind, self.named(shown["match"].get("host", "*"))))
                 self._active.append(put)
                 self._step("fault", says or what, holds=True, host=active[-1][2], fault=kind)
             yield active[0][0]
@@ -116,7 +118,7 @@ class Story:
             del self._active[already:]
             self._end(controller, active, may_miss=may_miss)
 
-    def _named(self, pattern: str) -> str:
+    def named(self, pattern: str) -> str:
         """The host that a pattern means, such as an answer's `*.upstash.io`, where it is one of the target's."""
         return next((host for host in self._hosts if fnmatchcase(host, pattern)), pattern)
 
@@ -215,10 +217,14 @@ class Story:
         self._later.append(look)
 
     def recovered(self, what: str, look: Callable[[], Any], *, within: float | None = None) -> bool:
-        """What must hold again when the fault is gone, within the experiment's `recover_within` from its end."""
+        """What must hold again when the fault is gone, within the experiment's `recover_within` from its end.
+
+        The longer it takes the less often is looked: who asks ten times a second for a minute is one too many himself.
+        """
         ended = self.fault_ended or self._wall()
         limit = self.aims.recover_within if within is None else within
-        holds = bool(eventually(look, bool, within=max(0.0, ended + limit - self._wall())))
+        rarely = lambda pause: time.sleep(max(pause, _RARELY * (self._wall() - ended)))  # noqa: E731
+        holds = bool(eventually(look, bool, within=max(0.0, ended + limit - self._wall()), sleep=rarely))
         took = self._wall() - ended
         self._step("recovery", f"{what}, after {took:.1f} s", holds=holds and took <= limit + 1)
         if holds:
@@ -238,29 +244,36 @@ class Story:
     def ledger(
         self, look: Callable[[], Ledger], *, within: float | None = None, loss_at: float | None = None
     ) -> Ledger:
-        """Hold what was promised against what happened, after quiet: `look` reconciles; again until nothing is open.
+        """Hold what was promised against what happened, after quiet: `look` reconciles; again until nothing is due.
 
-        What was lost counts beyond the experiment's recovery point objective, if there was a loss at `loss_at`.
+        A retry may double what is kept, so the last one is waited for, as long as a recovery may take; what is not done
+        by then is not recovered in time. What was lost counts beyond the experiment's recovery point objective, if
+        there was a loss at `loss_at`.
         """
         for load in self.loads:
             load.stop()
         limit = self.aims.recover_within if within is None else within
         balance: Ledger = eventually(
             look,
-            lambda found: bool(found.count(Outcome.DOUBLED)) or (found.balanced and not found.count(Outcome.PENDING)),
+            lambda found: bool(found.count(Outcome.DOUBLED)) or (found.balanced and not _coming(found)),
             within=limit,
             sleep=lambda pause: time.sleep(max(pause, _LEDGER_PAUSE)),
         )
         at = loss_at if loss_at is not None else float("-inf")
         lost = balance.lost_beyond(self.aims.rpo, at) if loss_at is not None else balance.of(Outcome.LOST)
         self._balance, self._lost, self._doubled = balance, len(lost), balance.count(Outcome.DOUBLED)
-        self._step("ledger", "; ".join(str(balance).splitlines()), holds=not lost and not self._doubled)
+        pending = balance.of(Outcome.PENDING)
+        holds = not (lost or pending or self._doubled)
+        self._step("ledger", "; ".join(str(balance).splitlines()), holds=holds)
         if balance.unknown:
             self._unproved += [f"the ledger: {text}" for text in balance.unknown]
         if not any(sum(counts.values()) for counts in balance.counts.values()):
             self._unproved.append("the ledger: nothing was promised")
         if lost:
             self._failed.append(f"ledger: {len(lost)} lost ({', '.join(sorted({line.duty for line in lost}))})")
+        if pending:
+            told = ", ".join(sorted({line.duty for line in pending}))
+            self._failed.append(f"ledger: {len(pending)} still pending after {limit:g} s ({told})")
         if self._doubled:
             doubled = {line.duty for line in balance.of(Outcome.DOUBLED)}
             self._failed.append(f"ledger: {self._doubled} doubled ({', '.join(sorted(doubled))})")
@@ -360,6 +373,11 @@ def _met(told: dict[str, Any], called: int) -> tuple[bool, str]:
     if told["fault"] in ("refuse", "blackhole"):
         return called > 0, f"the host was called {called} times before"
     return False, "met nothing"
+
+
+def _coming(balance: Ledger) -> bool:
+    """Whether something may still change by itself."""
+    return bool(balance.due or balance.count(Outcome.PENDING))
 
 
 def _first(times: Sequence[float], began: float | None) -> float | None:

@@ -73,7 +73,7 @@ class Change(Course):
         """Hold every promise against every book, after quiet, and judge."""
         found: Ledger = eventually(
             lambda: self._balance(self.promises),
-            lambda ledger: ledger.balanced and not ledger.count(Outcome.PENDING),
+            lambda ledger: ledger.balanced and not (ledger.count(Outcome.PENDING) or ledger.due),
             within=self._within,
             sleep=lambda pause: time.sleep(max(pause, 0.2)),
         )
