@@ -123,6 +123,54 @@ def test_its_probe_is_a_fixture_of_a_run(site: Path, tmp_path: Path) -> None:
     assert "acme_backlog" in done.stdout, done.stderr
 
 
+APP = """
+import http.server, os, urllib.request
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        headers = {"authorization": "Acme " + os.environ["ACME_KEY"], "idempotency-key": "one"}
+        asked = urllib.request.Request(os.environ["ACME_API_BASE"] + "/pages", b"{}", headers)
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            self.send_response(answer.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Shop).serve_forever()
+"""
+CHECK = '''
+from dialtone import check, expect
+
+@check(runbook="acme", needs=["values.acme", "credentials.acme_key"])
+def test_shop_pages_acme(target, http):
+    """The application was let in, and a wrong key is not."""
+    expect(http.get("/")).status(202)
+    for key, status in ((target.credentials["acme_key"], 202), ("wrong", 401)):
+        headers = {"authorization": f"Acme {key}", "idempotency-key": "one"}
+        expect(http.post(target.profile.values["acme"] + "/pages", json={}, headers=headers)).status(status)
+'''
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["brought", "nobody-brings-it"])
+def test_its_stand_in_starts_with_the_sandbox_of_a_profile(site: Path, tmp_path: Path, there: bool) -> None:
+    """By its name in the profile of docs/extend.md: application and checks are told address and key."""
+    docs = (ROOT / "docs/extend.md").read_text()
+    profile = docs.partition("<!-- profile -->\n```toml\n")[2].partition("```")[0]
+    (tmp_path / "dialtone.toml").write_text(profile if there else profile.replace('["acme"]', '["nope"]'))
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks/test_acme.py").write_text(CHECK)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "checks", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        env=environment(site), capture_output=True, text=True, timeout=90, cwd=tmp_path,
+    )  # fmt: skip
+    if there:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads((tmp_path / "build/verdicts.json").read_text())["checks"][0]["verdict"] == "ok"
+    else:
+        assert done.returncode != 0
+        assert "no installed package brings 'nope', there are: acme" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("groups", "said"),
     [

@@ -66,6 +66,7 @@ class Sandbox:
         way: str | None = None,
         hosts: Mapping[str, str] | None = None,
         schema: Sequence[str] = (),
+        brought: Sequence[str] = (),
         folder: str | None = None,
     ) -> Sandbox:
         """Start a sandbox without waiting for it: `state_file` is known at once, everything else after `wait`.
@@ -78,6 +79,7 @@ class Sandbox:
         interceptor between the application and all that it calls; with a `way` it always has, and what the application
         calls by name is led there too: `hosts` are further ones (`interception.further`). `schema` are files of SQL, or
         globs of them, that run before the application. Both are looked for in `folder`, by default the working one.
+        `brought` are names of stand-ins that installed packages bring.
         """
         commands = {"app": filled(app), "standins": filled(standins)}
         try:
@@ -93,6 +95,7 @@ class Sandbox:
                     "way": way,
                     "hosts": dict(hosts or {}),
                     "schema": list(schema),
+                    "brought": list(brought),
                     "cwd": str(Path(folder or "").resolve()),
                 }
             )

@@ -10,7 +10,7 @@ import hmac
 import json
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -80,8 +80,8 @@ class Credentials:
         return [value for name, value in self.shared.items() if name != "GOOGLE_CLIENT_ID"] + own
 
 
-def new_credentials() -> Credentials:
-    """Fresh credentials. The names in `shared` are those of the environment without the prefix `SANDBOX_`."""
+def new_credentials(more: Iterable[str] = ()) -> Credentials:
+    """Fresh credentials. The names in `shared`, `more` among them, are those of the environment without `SANDBOX_`."""
     jwt_secret = _word(40)
     shared = {
         "STRIPE_SECRET_KEY": _stripe_key("sk"),
@@ -109,6 +109,7 @@ def new_credentials() -> Credentials:
         "SYNTHETIC_KEY": _word(40),
         "JOURNAL_TOKEN": _word(40),
     }
+    shared = {**{name.upper(): _word(40) for name in more}, **shared}
     return Credentials(
         shared=shared,
         # https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks: the address is the credential

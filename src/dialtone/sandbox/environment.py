@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -61,6 +62,8 @@ class Plan:
     """Where the interceptor stands for a part or a further host, as `address:port`; empty without one."""
     further: Mapping[str, str] = field(default_factory=dict)
     """Further hosts of the application -> upstream."""
+    brought: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Stand-in that another package brings -> its secrets, as `dialtone.standins` names them."""
 
     @classmethod
     def make(
@@ -72,26 +75,29 @@ class Plan:
         intercepted: bool = False,
         way: str | None = None,
         hosts: Mapping[str, str] | None = None,
+        brought: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Plan:
         """A plan for a start in `folder`, with ports that are free now.
 
         `webhooks` are the paths of the application to which the stand-ins deliver; a `recoverable` database archives
         its WAL and has page checksums; `intercepted` puts the interceptor between the application and all that it
-        calls, `hosts` among it, led by a `way`.
+        calls, `hosts` among it, led by a `way`; `brought` are stand-ins of other packages, with their secrets.
         """
+        names = [*PORT_NAMES, *(brought or {})]
         between = [*HOSTS, *(host.lower() for host in hosts or {})] if intercepted else []
-        chosen = free_ports([*PORT_NAMES, *(f"before {part}" for part in between)])
-        ports = {name: chosen[name] for name in PORT_NAMES}
+        chosen = free_ports([*names, *(f"before {part}" for part in between)])
+        ports = {name: chosen[name] for name in names}
         return cls(
             ports=ports,
-            credentials=new_credentials(),
+            credentials=new_credentials(name for needed in (brought or {}).values() for name in needed),
             certificates=Certificates(folder),
             cluster=Cluster(folder / "postgres", ports["postgres"], recoverable),
             defects_file=folder / DEFECTS_FILE,
             client_header=f"x-dialtone-client-{secrets.token_hex(4)}",
             webhooks=webhooks,
             between=places(way, {part: chosen[f"before {part}"] for part in between}),
-            further=further(hosts or {}, ports),
+            further=further(hosts or {}, ports, list(brought or {})),
+            brought=dict(brought or {}),
         )
 
     def url(self, name: str) -> str:
@@ -113,7 +119,7 @@ class Plan:
 
     def for_checks(self) -> dict[str, str]:
         """`SANDBOX_*`: what the profile of the target `sandbox` refers to."""
-        addresses = {f"{name.upper()}_URL": self.url(name) for name in STANDINS if name != "smtp"}
+        addresses = {f"{_upper(name)}_URL": self.url(name) for name in (*STANDINS, *self.brought) if name != "smtp"}
         values = {
             **addresses,
             **self.credentials.shared,
@@ -166,12 +172,14 @@ class Plan:
             "EDGE_CLIENT_HEADER": self.client_header,
             "DEFECTS_FILE": str(self.defects_file),
             **(PATIENCE if self.between else {}),
+            **{f"{_upper(name)}_API_BASE": self.url(name) for name in self.brought},
+            **{need.upper(): shared[need.upper()] for needed in self.brought.values() for need in needed},
         }
 
     def for_standins(self) -> dict[str, Any]:
         """The configuration file of the stand-ins."""
         return {
-            "ports": {name: self.ports[name] for name in STANDINS},
+            "ports": {name: self.ports[name] for name in (*STANDINS, *self.brought)},
             "secrets": {
                 **{name.lower(): value for name, value in self.credentials.shared.items()},
                 "supabase_database_url": self.cluster.url(AUTHENTICATOR, self.credentials.authenticator_password),
@@ -182,3 +190,8 @@ class Plan:
             "app_url": self.url("edge"),
             "webhooks": dict(self.webhooks),
         }
+
+
+def _upper(name: str) -> str:
+    """In the name of a variable: an entry point may have a dash or a dot."""
+    return re.sub(r"\W", "_", name).upper()

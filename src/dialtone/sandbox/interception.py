@@ -44,14 +44,16 @@ PATIENCE = {
 _TCP = {"smtp", "postgres"}
 
 
-def further(hosts: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
+def further(hosts: Mapping[str, str], ports: Mapping[str, int], brought: Sequence[str] = ()) -> dict[str, str]:
     """Further hosts of the application -> upstream: a part of the sandbox by its name, or an address.
+
+    `brought` are parts that other packages bring.
 
     Raises RuntimeError, in words, for what is neither, and for a host that would be led to itself.
     """
     led = {}
     for host, to in hosts.items():
-        web = sorted(set(HOSTS) - _TCP)
+        web = sorted({*HOSTS, *brought} - _TCP)
         if to not in web and urlsplit(to).scheme not in ("http", "https"):
             raise RuntimeError(f"{host}: {to!r} is no address of http or https, and no part: {', '.join(web)}")
         if urlsplit(to).hostname == host.lower():

@@ -25,6 +25,7 @@ from typing import Any
 from dialtone.redact import Redactor
 from dialtone.sandbox import folder as folders
 from dialtone.sandbox import interception
+from dialtone.sandbox.brought import secrets_of
 from dialtone.sandbox.environment import Plan, default_application, inherited
 from dialtone.sandbox.isolation import Identity, identity_for_postgres
 from dialtone.sandbox.leftovers import sweep
@@ -73,6 +74,7 @@ class Supervisor:
             intercepted=bool(self.order.get("intercepted")),
             way=self.order.get("way"),
             hosts=self.order.get("hosts"),
+            brought=secrets_of(self.order.get("brought") or ()),
         )
         for value in plan.secret_values():
             self.redactor.add(value)

@@ -135,14 +135,15 @@ def alerting(path: Path) -> Alerting:
 
 def sandbox_options(path: Path, name: str) -> dict[str, Any]:
     """What a sandbox needs to know of a target before it is up: `app`, its command, `webhooks`, name -> route, and
-    where it says so `listed`, what providers list of the time before, and how `app` is led to the interceptor.
+    where it says so `listed`, what providers list of the time before, `standins` of other packages, and how `app` is
+    led to the interceptor.
 
     APP, which `dialtone drill --app` sets, is laid over what the file says of the application.
     """
     file = read(path)
     table = _merge(file.defaults, file.target.get(name, {}))
     routes = {hook: str(spec.get("route", "")) for hook, spec in table.get("webhooks", {}).items()}
-    more = {"listed": "listed", "way": "app_way", "hosts": "app_hosts", "schema": "app_schema"}
+    more = {"listed": "listed", "way": "app_way", "hosts": "app_hosts", "schema": "app_schema", "brought": "standins"}
     options = {"app": table.get("app") or None, "webhooks": routes}
     options |= {option: table[key] for option, key in more.items() if table.get(key)}
     return {**options, **json.loads(os.environ.get(APP) or "{}")}

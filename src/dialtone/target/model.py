@@ -296,6 +296,9 @@ class Profile(Part):
     app_hosts: dict[str, str] = Field(
         default={}, description="further hosts that `app` calls: a part of the sandbox, or the address of a stand-in"
     )
+    standins: list[str] = Field(
+        default=[], description="stand-ins that installed packages bring, to be started with a sandbox"
+    )
     app_schema: list[str] = Field(default=[], description="files of SQL that a sandbox runs before `app`; globs")
 
     @field_validator("tables", mode="before")
