@@ -208,13 +208,14 @@ class Session:
         """The diagnosis of what is red among what was gathered; `apart` keeps its pages from those of others."""
         if self.is_worker or not self.gatherer.entries or not self.environment.opened:
             return
-        self.aftermath = self._aftermath(apart)
+        self.aftermath = self.aftermath_of(apart)
         if self.config.option.no_diagnosis:
             self.aftermath.clear()
         else:
             self.diagnosis = self.aftermath.diagnosed(self.gatherer.all(), list(self.gatherer.entries))
 
-    def _aftermath(self, apart: str) -> Aftermath:
+    def aftermath_of(self, apart: str) -> Aftermath:
+        """What is left to do at the end of a run; `apart` as of `diagnose`."""
         from dialtone.runbook.after import Aftermath
 
         on, path = self.environment, self._verdicts.with_stem(self._verdicts.stem + apart)

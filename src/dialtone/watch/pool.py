@@ -23,6 +23,8 @@ from dialtone.watch.schedule import Look
 AGE = 5.0
 """Seconds after which a session takes no further check: what is shared within one is as old at most."""
 LINGER = 0.3
+PATIENCE = 0.05
+"""Seconds for which a look waits for a session that is at work before another one is made."""
 _MANY = 40
 _HELLO, _ENDING, _KILL_AFTER = 30.0, 60.0, 1.0
 
@@ -68,6 +70,7 @@ class Pool:
         self._ready: list[Look] = []
         self._sessions: list[_Session] = []
         self._alone: set[str] = set()
+        self._later: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -96,18 +99,25 @@ class Pool:
         self._assign()
 
     def _assign(self) -> None:
-        """Free sessions first, then new ones."""
+        """Free sessions first, then new ones: those at work are waited for a moment, which is cheaper than a copy."""
         if not self.warm.child.alive:
             return  # the watch starts another one
+        fit = sum(1 for look in self._ready if look.check.id not in self._alone)
         free = [s for s in self._sessions if s.pid and s.look is None and not s.ending]
-        for session in free:
-            if not self._ready:
-                return
+        for session in free[:fit]:  # the oldest first: those that are too many end for want of work
             session.wake.set()
         working = sum(1 for s in self._sessions if not s.ending)
         starting = sum(1 for s in self._sessions if s.pid is None)
-        wanted = len(self._ready) - len(free) - starting
-        for _ in range(max(0, min(wanted, self.size - working, 2 * self.size - len(self._sessions)))):
+        wanted = len(self._ready) - min(fit, len(free)) - starting
+        room = min(wanted, self.size - working, 2 * self.size - len(self._sessions))
+        if room <= 0:
+            return
+        left = (self.oldest or 0.0) + PATIENCE - self._loop.time()
+        if working and left > 0:
+            if self._later is None or self._later.when() < self._loop.time():
+                self._later = self._loop.call_later(left, self._assign)
+            return
+        for _ in range(room):
             self.forks += 1
             made = _Session(Slice(self.forks, self._wall()), self._loop.time(), self.warm)
             self._sessions.append(made)
@@ -162,10 +172,15 @@ class Pool:
         return bool(session.slice.done) and (session.solo or many or self._loop.time() - session.born > AGE)
 
     async def _idle(self, session: _Session) -> Look | None:
-        session.wake.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(session.wake.wait(), LINGER)
-        return self._next(session)
+        """Wait for work. That another session was faster is no reason to end: the next one would cost a copy."""
+        end = self._loop.time() + LINGER
+        while not session.ending and (left := end - self._loop.time()) > 0:
+            session.wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(session.wake.wait(), left)
+            if (look := self._next(session)) is not None:
+                return look
+        return None
 
     async def _look(self, session: _Session, talk: Talk, look: Look) -> bool:
         """Let a session look at one check; whether its session should end now, so that the news get out."""
@@ -217,6 +232,8 @@ class Pool:
         """Interrupt what runs, and wait for it; the looks that no session had begun or finished."""
         left = [*self._ready, *self.running]
         self._ready.clear()
+        if self._later is not None:
+            self._later.cancel()
         tasks = [s.task for s in self._sessions if s.task]
         for session in self._sessions:
             session.ending, session.look = True, None

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import time
@@ -73,6 +75,7 @@ class _Passing(Keeping):
 def _serve(session: pytest.Session, own: Session, control: socket.socket) -> None:
     items = {id_of(item): item for item in own.checks}
     _warm(own.environment.target)
+    own.aftermath_of("")  # of no copy: loads what the end of each needs
     alive: set[int] = set()
     control.settimeout(1.0)
     silent = os.open(os.devnull, os.O_WRONLY)
@@ -109,15 +112,13 @@ def _gone(pid: int) -> bool:
 
 
 def _warm(target: Target) -> None:
-    """Load once what every copy needs: modules, and the authorities of TLS."""
-    import dialtone.outcome
-    import dialtone.probes.caller
-    import dialtone.probes.database
-    import dialtone.probes.many
-    import dialtone.probes.provider
-    import dialtone.probes.sampler  # noqa: F401
+    """Load once what every copy may need: modules, and the authorities of TLS. Else each would load them anew."""
+    import dialtone.outcome  # noqa: F401
+    from dialtone import probes
     from dialtone.http import shared_context
 
+    for found in pkgutil.iter_modules(probes.__path__, f"{probes.__name__}."):
+        importlib.import_module(found.name)
     shared_context(target.profile.ca_file)
 
 
