@@ -9,6 +9,7 @@ import pytest
 from tests.history.conftest import NOON, result, run
 
 from dialtone.history import Result, Retention, Store, latency, tidy
+from dialtone.history.days import gaps
 from dialtone.history.rollup import DAY, HOUR, MINUTE, counts
 from dialtone.history.windows import tally
 from dialtone.verdict import Verdict
@@ -87,6 +88,25 @@ def test_old_results_become_minutes_and_go(store: Store) -> None:
     steps = store.engine.all("SELECT DISTINCT step FROM dialtone_rollup")
     assert steps == [(DAY,)]
     assert tally(store, "production", "health", *day) == before
+
+
+def test_old_rounds_leave_one_a_minute(store: Store) -> None:
+    """Enough to tell when nobody looked; those of yesterday are all there, and none is older than the hours."""
+    day = NOON - 6 * 86400
+    for n in (*range(5), *range(35, 40)):  # two rounds of each kind in a minute, and half an hour between
+        at = day + 60 * n
+        for name, shift, every in (("a", 0, 60.0), ("b", 30, 60.0), ("c", 10, 15.0), ("d", 20, 15.0)):
+            store.add(run(f"{name}{n}", at + shift, every=every))
+            store.add(run(f"late-{name}{n}", NOON - 86400 + 60 * n + shift, every=every))
+    seen = gaps(store, "production", day, day + 7200)
+    tidy(store, NOON, KEEP)
+    left = store.runs("production", day, day + 7200)
+    assert [r.token for r in left] == [f"a{n}" for n in (*range(5), *range(35, 40))]
+    found = gaps(store, "production", day, day + 7200)
+    assert [(round(b - a), round(d - c)) for (a, b), (c, d) in zip(seen, found, strict=True)] == [(1770, 1800)] * 2
+    assert len(store.runs("production", NOON - 86400)) == 40
+    tidy(store, NOON + 30 * 86400, KEEP)
+    assert store.runs("production") == []
 
 
 def test_what_is_older_than_the_raw_results_is_counted_and_not_stored(store: Store) -> None:

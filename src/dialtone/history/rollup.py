@@ -21,11 +21,16 @@ _SLACK = 2 * 60_000  # results of a round that is still running belong to the ho
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long (s) raw results, minutes and hours are kept; days are kept for ever."""
+    """How long (s) raw results, minutes and hours are kept, and which rounds moved incidents; days are kept for ever.
+
+    Of rounds whose raw results are gone one a minute is left, for as long as hours are: enough to tell when nobody
+    looked.
+    """
 
     raw: float = 35 * 86_400
     minutes: float = 90 * 86_400
     hours: float = 400 * 86_400
+    absorbed: float = 7 * 86_400
 
 
 # A result speaks for the slot of its round (its planned time and how often rounds are), at most an hour, and counts as
@@ -126,12 +131,15 @@ def tidy(store: Store, now: float, keep: Retention | None = None) -> None:
     if old > purged:
         for series in everything:
             _purge(store.engine, series, old)
+        _thin(store.engine, purged - DAY, old - DAY)  # a day later: its results are younger than the round itself
         _mark(store, "purged", old)
         with store.engine.transaction():
             for step, age in ((MINUTE, keep.minutes), (HOUR, keep.hours)):
                 store.engine.many(
                     "DELETE FROM dialtone_rollup WHERE step = ? AND at < ?", [(step, round((now - age) * 1000))]
                 )
+            store.engine.many("DELETE FROM dialtone_run WHERE planned < ?", [(round((now - keep.hours) * 1000),)])
+            store.engine.many("DELETE FROM dialtone_absorbed WHERE at < ?", [(round((now - keep.absorbed) * 1000),)])
 
 
 def _purge(engine: Engine, series: int, until: int) -> None:
@@ -143,6 +151,21 @@ def _purge(engine: Engine, series: int, until: int) -> None:
             _make(engine, series, MINUTE, first // MINUTE * MINUTE, end)
             engine.many("DELETE FROM dialtone_result WHERE series = ? AND at < ?", [(series, end)])
         first = end
+
+
+def _thin(engine: Engine, since: int, until: int) -> None:
+    """Of the rounds of a minute leave the first of those that spoke for the longest time, day by day."""
+    first = engine.all("SELECT min(planned) FROM dialtone_run WHERE planned >= ? AND planned < ?", [since, until])[0][0]
+    while first is not None and first < until:
+        end = min(until, (first // DAY + 1) * DAY)
+        with engine.transaction():
+            engine.many(_SPARE, [(first, end, first, end)])
+        first = end
+
+
+_SPARE = """DELETE FROM dialtone_run WHERE planned >= ? AND planned < ? AND id NOT IN (
+ SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY target, planned / 60000 ORDER BY every DESC, planned, id)
+ AS place FROM dialtone_run WHERE planned >= ? AND planned < ?) ranked WHERE place = 1)"""
 
 
 def _mark(store: Store, column: str, until: int) -> None:

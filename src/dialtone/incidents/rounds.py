@@ -51,7 +51,7 @@ def new_deployment(store: Store, run: Run) -> str | None:
         return None
     found = store.engine.all(
         "SELECT deployment FROM dialtone_run WHERE target = ? AND token <> ? AND deployment IS NOT NULL"
-        " ORDER BY started DESC LIMIT 1",
+        " ORDER BY planned DESC LIMIT 1",  # which has an index: the started ones would all be read
         [run.target, run.token],
     )
     return run.deployment if found and found[0][0] != run.deployment else None
