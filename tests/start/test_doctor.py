@@ -264,6 +264,26 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "there is no target 'none'" in capsys.readouterr().err
 
 
+def test_an_address_that_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told first, and the rest all the same; a sandbox has none to set."""
+    config = tmp_path / "dialtone.toml"
+    config.write_text(
+        '[target.live]\nkind = "production"\nbase_url = "${LIVE_URL}"\nwitnesses = ["https://a.example", "https://b.example"]\n'
+        '[target.own]\nkind = "sandbox"\nbase_url = "${OWN_URL}"\n'
+    )
+    monkeypatch.setattr(doctor, "collected", lambda *_: ENTRIES[:1])
+    monkeypatch.delenv("LIVE_URL", raising=False)
+    assert cli.main(["doctor", "--target", "live", "--config", str(config)]) == 1
+    assert "Not set, and nothing runs without it\n  LIVE_URL\n" in capsys.readouterr().out
+    assert cli.main(["doctor", "--target", "own", "--config", str(config)]) == 4
+    assert "own is a sandbox: a run starts it with all that it needs" in capsys.readouterr().err
+    monkeypatch.setenv("LIVE_URL", "https://live.example")
+    cli.main(["doctor", "--target", "live", "--config", str(config)])
+    assert "nothing runs without it" not in capsys.readouterr().out
+
+
 ALERTING = """
 [channels.slack]
 kind = "slack"

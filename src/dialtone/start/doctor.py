@@ -22,16 +22,18 @@ from dialtone.start.grants import grant, role_sql
 from dialtone.start.missing import Gap, gaps
 from dialtone.start.role import judge
 from dialtone.target import ProfileError, Target, load
-from dialtone.target.load import nearest
+from dialtone.target.load import nearest, raw
 
 WIDTH = 100
 _SHOWN = 6
+_NEEDED = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(slots=True)
 class Diagnosis:
     """What the doctor found. `wide` are credentials that can do more than they need, `narrow` what one cannot do,
-    `untold` what would leave people untold of an incident, `notes` what to know of how they are told."""
+    `untold` what would leave people untold of an incident, `notes` what to know of how they are told, `unset`
+    variables without which nothing runs."""
 
     target: str
     armed: list[str]
@@ -43,13 +45,14 @@ class Diagnosis:
     untold: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sql: str | None = None
+    unset: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """1 where a variable is not set, a credential is too wide, too narrow or not known, or somebody would not hear
         of an incident; else 0."""
         unset = any(gap.what == "variable" for gap in self.gaps)
-        return int(bool(unset or self.wide or self.narrow or self.unasked or self.untold))
+        return int(bool(unset or self.unset or self.wide or self.narrow or self.unasked or self.untold))
 
     def document(self) -> dict[str, Any]:
         """The same as data."""
@@ -126,6 +129,7 @@ def text(found: Diagnosis, width: int = WIDTH) -> str:
         "setting": "Not in the profile (leave it where the application has no such thing)",
         "effect": "Not allowed there (effects in the profile)",
     }
+    lines += ["", "Not set, and nothing runs without it", *(f"  {name}" for name in found.unset)] if found.unset else []
     for what, head in heads.items():
         some = [gap for gap in found.gaps if gap.what == what]
         lines += ["", head] if some else []
@@ -191,17 +195,33 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(args: argparse.Namespace) -> int:
     try:
         path = args.config or nearest()
-        target = load(path, args.target, os.environ)
+        target, unset = _target(path, args.target, os.environ)
         if args.sql:
             return _sql(path, target)
         entries = collected(args.paths, args.target, args.config)
         found = examine(entries, target, offline=args.offline)
+        found.unset = unset
         found.untold, found.notes = review(path, target, [str(entry["id"]) for entry in entries])
     except (ProfileError, CatalogError) as wrong:
         print(wrong, file=sys.stderr)
         return 4
     print(json.dumps(found.document(), indent=1) if args.json else text(found))
     return found.exit_code
+
+
+def _target(path: Path, name: str, environ: Mapping[str, str]) -> tuple[Target, list[str]]:
+    """The target, and the variables that it cannot do without and that are not set: addresses that nobody asks here."""
+    try:
+        return load(path, name, environ), []
+    except ProfileError:
+        unset = sorted(n for n in set(_NEEDED.findall(str(raw(path, name)))) if not environ.get(n))
+        if raw(path, name).get("kind") == "sandbox":
+            raise ProfileError(f"{name} is a sandbox: a run starts it with all that it needs (pytest checks)") from None
+        if not unset:
+            raise
+        return load(
+            path, name, {**environ, **{n: f"https://{n.lower().replace('_', '-')}.invalid" for n in unset}}
+        ), unset
 
 
 def _sql(path: Path, target: Target) -> int:

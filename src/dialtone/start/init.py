@@ -38,6 +38,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         " sandbox (or asks the one at --url), and writes dialtone.toml, checks/test_first.py and"
         " .github/workflows/checks.yml from what it answers to a few GETs; an experiment in chaos/ too, where one"
         " of them made it call a provider. Exit codes: 0 written, 1 nothing to go by or a file is there already.",
+        epilog='dialtone init; dialtone init --start "npm start"; dialtone init --url https://app.example.com. Then:'
+        " pytest checks; dialtone doctor says what else could be armed, dialtone workflows writes gate and drill too.",
     )
     parser.add_argument("--at", type=Path, default=Path(), metavar="FOLDER", help="the repository (default: here)")
     parser.add_argument("--url", help="the application's address: ask that one, and watch it as production")
