@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -69,6 +71,25 @@ def test_an_application_comes_back_with_another_environment(recoverable: Sandbox
     assert pid() != old
     assert after["JWT_SECRET"] == "another"
     assert {**after, "JWT_SECRET": before["JWT_SECRET"]} == before
+
+
+def test_an_application_waits_for_its_port(recoverable: Sandbox) -> None:
+    """Somebody has it for a moment, until the application has found it taken: it is started again, and serves."""
+    recoverable.stop_part("application")
+    log = recoverable.state_file.parent / "application.log"
+    before = log.stat().st_size
+    holder = socket.create_server(("127.0.0.1", recoverable.ports["edge"]))
+
+    def let_go() -> None:
+        eventually(lambda: b"in use" in log.read_bytes()[before:], 20.0)
+        holder.close()
+
+    waiting = threading.Thread(target=let_go)
+    waiting.start()
+    recoverable.start_part("application")
+    waiting.join()
+    assert b"in use" in log.read_bytes()[before:]
+    assert listens(recoverable.ports["edge"])
 
 
 def test_what_cannot_be_done_is_refused_in_words(recoverable: Sandbox) -> None:

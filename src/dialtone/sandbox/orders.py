@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dialtone.sandbox.supervisor import Supervisor
 
 _PATIENCE = 10.0  # seconds for a part that was asked to end; then it is killed
+_TRIES, _PAUSE = 10, 0.5  # how often a part is started whose port is taken, and seconds between two of them
 _HOW = {"at once": signal.SIGQUIT, "killed": signal.SIGKILL}
 
 
@@ -53,7 +54,7 @@ def _stop(supervisor: Supervisor, name: str, how: str) -> None:
     else:
         part.signal(part.stop_signal)
     deadline = time.monotonic() + _PATIENCE
-    supervisor.watch.until(lambda: part.ended is not None or time.monotonic() > deadline, name, float("inf"))
+    supervisor.watch.until(lambda: part.ended is not None or time.monotonic() > deadline, name, deadline + 1)
     supervisor.drop(part)
 
 
@@ -68,14 +69,18 @@ def _start(supervisor: Supervisor, name: str, environment: dict[str, str], withi
         if value and value not in plan.for_application().values() and ("SECRET" in key or "KEY" in key):
             supervisor.redactor.add(value)
     deadline = time.monotonic() + within
-    try:
-        part = _started(supervisor, name, environment, deadline)
-    except PartEnded as ended:
-        # The part before it, or somebody else, had the port for a moment longer.
-        if not ended.part.found_its_port_taken:
-            raise
-        part = _started(supervisor, name, environment, deadline)
-    supervisor.standing.append(part)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            part = _started(supervisor, name, environment, deadline)
+        except PartEnded as ended:
+            # The part before it, or somebody else, has the port for a moment longer.
+            if not (tries_left and ended.part.found_its_port_taken):
+                raise
+            again = min(time.monotonic() + _PAUSE, deadline)
+            supervisor.watch.until(lambda at=again: time.monotonic() >= at, name, again + 1)  # type: ignore[misc]
+        else:
+            supervisor.standing.append(part)
+            return
 
 
 def _started(supervisor: Supervisor, name: str, environment: dict[str, str], deadline: float) -> Part:
