@@ -47,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     made.add_argument("--check-run", metavar="NAME", help="begin a check run of this name on the commit")
     made = step("restore", _restore, "bring the history of earlier runs back; outputs history, for DIALTONE_HISTORY")
     made.add_argument("--target", default="production", metavar="NAME", help="whose history (production)")
+    made.add_argument("--required", action="store_true", help="fail where it is there and cannot be brought back")
     made = step("run", running.run, "run a command; a public repository's log does not show what it prints")
     running.add_arguments(made)
     made = step("fetch", _fetch, "bring parts of the last run's report back into the build folder; outputs found")
@@ -107,7 +108,7 @@ def _deployment(args: argparse.Namespace, job: Job) -> int:
 
 def _restore(args: argparse.Namespace, job: Job) -> int:
     print(keep.restore(job, args.target))
-    return 0
+    return int(args.required and bool(recall()["history"].get("trouble")))
 
 
 def _fetch(args: argparse.Namespace, job: Job) -> int:

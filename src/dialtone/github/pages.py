@@ -51,9 +51,6 @@ def ask(job: Job) -> str:
 def site(target: str, to: Path, *, title: str, build: Path = Path("build")) -> list[str]:
     """Write what is published into a folder; what is told of it. Raises JobError where the last site is to stay."""
     known = recall()
-    trouble = known.get("history", {}).get("trouble")
-    if trouble:
-        raise JobError(f"the history could not be brought back: the site stays as it is. {trouble}")
     closed = bool(known.get("pages", {}).get("closed"))
     shown = "whole: readers of the repository alone see it" if closed else "states alone: anybody can see it"
     had = {
