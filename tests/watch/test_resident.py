@@ -149,6 +149,7 @@ def test_a_life(watch: Watch) -> None:
     watch.until(lambda: "hangs: unknown (broken)" in watch.words)
     before = watch.figure("dialtone_watch_looks_total")
     watch.until(lambda: watch.figure("dialtone_watch_hung_total") >= 2)
+    watch.until(lambda: "moments were missed (dialtone_watch_missed_total)" in watch.words)
     assert watch.figure("dialtone_watch_looks_total") > before
     (watch.folder / "hang").unlink()
     watch.until(lambda: "hangs: ok, was unknown" in watch.words)

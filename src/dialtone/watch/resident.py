@@ -34,6 +34,10 @@ from dialtone.watch.starting import Settings, fresh
 _STOP = 1.2
 _BACKLOG = 2000
 _RETRY = 5.0
+_GAPS = (
+    "moments were missed (dialtone_watch_missed_total): a check still waited, or was being looked at, when its next one"
+    " came. They are gaps, not made up for: longer intervals, more sessions (--sessions) or more CPU are needed"
+)
 
 
 class Resident:
@@ -117,7 +121,10 @@ class Resident:
         """Hand looks to sessions at their moments."""
         while not self._stopping.is_set():
             assert self._pool is not None
+            missed = self._schedule.missed
             self._pool.add(self._schedule.take(time.monotonic()))
+            if self._schedule.missed > missed:
+                self.log.once(_GAPS)
             following = self._schedule.next
             left = 60.0 if following is None else following - time.monotonic()
             self._changed.clear()
