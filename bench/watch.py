@@ -279,7 +279,7 @@ def memory(bench: Bench, part: str, process: Process, minutes: float, code: int)
     last = sum(held[-1][1:])
     print(f"{part}: {last:.1f} MB in all, after {warm_up / 60:.1f} min of warm-up")
     print(f"{part}: {steep:+.2f} MB an hour, 95 % ± {half:.2f}")
-    if bench.quick:  # a slope of a minute says nothing of an hour
+    if minutes < 10:  # a slope of some minutes says nothing of an hour
         first = next(sum(row[1:]) for row in held if row[0] - begun >= warm_up)
         bench.bar(f"{part}: memory at the end, of that after the warm-up", last / first, "ratio", most=1.05)
     else:
@@ -352,7 +352,7 @@ def thousand(bench: Bench, minutes: float) -> None:
         next(v for k, v in told.items() if k.startswith(f"dialtone_watch_{w}_total"))
         for w in ("looks", "missed", "hung")
     )
-    print(f"lateness p99 at most {most:g} s, {p99:.3f} s of the last 5,000 looks")
+    print(f"lateness p99 at most {most:g} s, {p99:.3f} s of the last 2,000 looks")
     print(f"{looks:.0f} looks, {missed:.0f} missed, {hung:.0f} ended by the limit;"
           f" {cpu:.0f} s of CPU, {1000 * cpu / looks:.0f} ms a look")  # fmt: skip
     wanted = (CHECKS - 1) * minutes

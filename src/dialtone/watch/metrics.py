@@ -14,7 +14,7 @@ from typing import Any
 
 BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STATES = ("ok", "degraded", "breach", "critical", "unknown")
-_KEPT = 5000
+_KEPT = 2000
 _LATE = 30.0  # seconds: beyond this the watch is not well
 
 _HELP = {
