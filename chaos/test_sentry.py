@@ -14,6 +14,7 @@ PATIENCE = 2.0  # seconds: a report must not make a caller wait
     runbook="alert-channels",
     severity="P2",
     needs=["webhooks.retell", "tenant", "journal", "requests.book", "books.charge", "routes.jobs", "cron"],
+    recover_within=10,
     smoke=True,
     faults={
         "gone": fault("refuse", host=HOST),
