@@ -54,7 +54,7 @@ RESILIENCE = {
     "webhook-swallows-errors": "A webhook that could not be stored is answered 200.",
     "claim-before-processing": "A webhook event counts as done in Redis before Postgres has stored it.",
     "slot-checked-then-inserted": "A slot is looked up and found free, and written a moment later, without a lock.",
-    "redelivery-refused": "A Stripe event that a process has seen before is answered 409, so that Stripe goes on.",
+    "redelivery-refused": "An event of a kind that nobody handles is answered 409 when it comes again.",
     "stripe-order-ignored": "An older event of Stripe's that arrives late overwrites a newer one.",
     "consent-order-ignored": "An older STOP or START that arrives late overwrites a newer one.",
     # limits

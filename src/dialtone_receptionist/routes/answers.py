@@ -8,6 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from dialtone_receptionist.defects import on
+
 RECEIVED: dict[str, Any] = {"success": True, "received": True}
 """The body of every accepted webhook."""
 
@@ -45,6 +47,18 @@ def text(body: dict[str, Any], name: str, *, required: bool = True, most: int = 
 def is_storable(value: str) -> bool:
     """Whether Postgres can store the text: JSON can spell a NUL and half a surrogate pair, a text column cannot."""
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
+
+
+_SEEN: set[str] = set()  # of the defect redelivery-refused
+
+
+def unhandled(event_id: str) -> Response:
+    """The answer to an event of a kind that nobody handles: received, however often it comes."""
+    if on("redelivery-refused"):
+        if event_id in _SEEN:
+            return refusal(409, "seen_before")
+        _SEEN.add(event_id)
+    return received()
 
 
 def refusal(status: int, code: str, **headers: str) -> Response:

@@ -22,7 +22,15 @@ from dialtone_receptionist.database import Row
 from dialtone_receptionist.defects import on
 from dialtone_receptionist.events import claim, mark_processed
 from dialtone_receptionist.records import Appointment, Business
-from dialtone_receptionist.routes.answers import BadRequest, is_storable, parse_object, received, refusal, text
+from dialtone_receptionist.routes.answers import (
+    BadRequest,
+    is_storable,
+    parse_object,
+    received,
+    refusal,
+    text,
+    unhandled,
+)
 from dialtone_receptionist.routes.pages import LOGIN
 from dialtone_receptionist.services import Services, services
 from dialtone_receptionist.slots import AlreadyBooked, SlotTaken, Wish, free_slots, parse_slot
@@ -36,6 +44,7 @@ UNAVAILABLE = "The booking system does not answer just now. Please take a number
 _AGAIN = (0.05, 0.2, 0.5)  # seconds until a tool call that met a broken connection is tried again
 _PATIENCE = 1.0  # seconds after which it is not
 
+_EVENTS = ("call_started", "call_ended", "call_analyzed")
 _PHONE = re.compile(r"\+?\d{7,15}")
 _MISSED = ("dial_busy", "dial_no_answer", "user_declined", "voicemail_reached")
 _FAILED = ("error", "dial_failed", "invalid_destination", "telephony_provider", "sip_routing_error", "no_concurrency")
@@ -53,7 +62,10 @@ async def retell_webhook(request: Request) -> Response:
         return refusal(401, "invalid_signature")
     message = parse_object(body)
     if isinstance(message.get("event"), str):
-        await _note_event(found, message["event"], _call(message))
+        event, call = message["event"], _call(message)
+        if event not in _EVENTS:
+            return unhandled(f"{call.get('call_id')}:{event}")
+        await _note_event(found, event, call)
         return received()
     tool = _TOOLS.get(str(message.get("name")))
     if tool is None:
@@ -80,7 +92,7 @@ def _text_of(call: dict[str, Any], name: str) -> str | None:
 
 async def _note_event(found: Services, event: str, call: dict[str, Any]) -> None:
     call_id = _text_of(call, "call_id")
-    if event not in ("call_started", "call_ended", "call_analyzed") or call_id is None:
+    if call_id is None:
         return
     status, duration = "answered", None
     if event != "call_started":

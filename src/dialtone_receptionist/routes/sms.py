@@ -14,7 +14,7 @@ from dialtone_receptionist import tenants
 from dialtone_receptionist.database import Connection, Row
 from dialtone_receptionist.defects import on
 from dialtone_receptionist.events import claim, mark_processed, seen_in_redis
-from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
+from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal, unhandled
 from dialtone_receptionist.routes.telnyx_voice import envelope
 from dialtone_receptionist.services import Services, services
 from dialtone_receptionist.verification import telnyx_body_is_odd, telnyx_is_genuine
@@ -48,6 +48,8 @@ async def sms_webhook(request: Request) -> Response:
             found.background.start(found.messages.deliver(reply))
     elif event_type in ("message.sent", "message.finalized"):
         await _note_delivery(found, payload)
+    else:
+        return unhandled(event_id)
     return received()
 
 

@@ -14,14 +14,13 @@ from dialtone_receptionist import tenants
 from dialtone_receptionist.database import Connection
 from dialtone_receptionist.defects import on
 from dialtone_receptionist.events import claim, mark_processed, seen_in_redis
-from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
+from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal, unhandled
 from dialtone_receptionist.services import Services, services
 from dialtone_receptionist.verification import stripe_is_genuine
 
 Object = dict[str, Any]
 Handler = Callable[[Connection, UUID, Object, int], Awaitable[None]]
 
-_SEEN: set[str] = set()  # of the defect redelivery-refused
 _STATUSES = {"trialing": "trialing", "active": "active", "past_due": "past_due", "unpaid": "past_due"}
 
 
@@ -41,14 +40,10 @@ async def stripe_webhook(request: Request) -> Response:
     event_type, event_id, data = event.get("type"), event.get("id"), event.get("data")
     if not isinstance(event_type, str) or not isinstance(event_id, str):
         raise BadRequest("invalid_event")
-    if on("redelivery-refused") and event_id in _SEEN:
-        return refusal(409, "seen_before")
-    if on("redelivery-refused"):
-        _SEEN.add(event_id)
     subject = data.get("object") if isinstance(data, dict) else None
     handler = _HANDLERS.get(event_type)
     if handler is None or not isinstance(subject, dict):
-        return received()
+        return unhandled(event_id)
     if await seen_in_redis(found.redis, "stripe", event_id):
         return received()
     created = event.get("created")

@@ -13,7 +13,7 @@ from dialtone_receptionist.calls import IncomingCall, note_new, note_status, pic
 from dialtone_receptionist.database import Row
 from dialtone_receptionist.defects import on
 from dialtone_receptionist.events import claim, mark_processed, mark_processed_later
-from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal
+from dialtone_receptionist.routes.answers import BadRequest, parse_object, received, refusal, unhandled
 from dialtone_receptionist.services import Services, services
 from dialtone_receptionist.verification import telnyx_body_is_odd, telnyx_is_genuine
 
@@ -47,6 +47,8 @@ async def voice_webhook(request: Request) -> Response:
         await _note(found, event_type, event_id, payload)
     elif on("unknown-event-500"):
         raise LookupError("no handler for this event type")
+    else:
+        return unhandled(event_id)
     return received()
 
 
