@@ -142,3 +142,11 @@ def test_rounds_without_a_defect_do_not_depend_on_what_is_chosen(folder: Path) -
     whole = matrix.without(["d1", "d2", "d3"])
     assert [len(part) for part in whole.values()] == [20, 20, 5]
     assert matrix.without(["d1"]).items() <= whole.items()
+
+
+def test_long_rounds_come_first(folder: Path) -> None:
+    """Those that most experiments claim; of equals in the order of the list."""
+    experiments = [_known("a", "d2"), _known("b", "d2", "d3"), _known("c", "d2", "d3"), _known("d", "d1")]
+    arguments = argparse.Namespace(build=folder, target="sandbox", seed=0, complete=True, fresh=False, jobs=1)
+    matrix = Matrix(arguments, experiments, DEFECTS, print, lambda: None)  # type: ignore[arg-type, return-value]
+    assert matrix.longest_first(["d1", "d3", "d2"]) == ["d2", "d3", "d1"]

@@ -157,7 +157,11 @@ class Matrix:
     def _rounds(self, due: Sequence[str], sandboxes: Sequence[Sandbox]) -> Any:
         """Those without a defect, then the others, as they end."""
         yield from self._at_once([n for n in due if n in self._healthy], sandboxes)
-        yield from self._at_once([n for n in due if n not in self._healthy], sandboxes)
+        yield from self._at_once(self.longest_first([n for n in due if n not in self._healthy]), sandboxes)
+
+    def longest_first(self, names: Sequence[str]) -> list[str]:
+        """So that no long round is left alone at the end: who fails waits for as long as a recovery may take."""
+        return sorted(names, key=lambda name: -sum(name in e.catches for e in self.against(name)))
 
     def _at_once(self, names: Sequence[str], sandboxes: Sequence[Sandbox]) -> Any:
         waiting, idle = list(names), list(sandboxes)
