@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -117,6 +118,9 @@ def test_an_address(tmp_path: Path, shop: tuple[type[Shop], str]) -> None:
     done = first_run(tmp_path, "checks", "--target", "production")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 checks: 3 ok" in done.stdout
+    named = set(re.findall(r'runbook="(.+?)"', (tmp_path / "checks/test_first.py").read_text()))
+    assert named
+    assert named <= set(re.findall(r'<a id="(.+?)">', (tmp_path / "docs/runbook.md").read_text()))
     kind.broken = True
     broken = first_run(tmp_path, "checks", "--target", "production", "-k", "home or health")
     assert broken.returncode == 1
@@ -135,7 +139,11 @@ def test_nothing_is_written_over(
     assert "--- checks/test_first.py" in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == ["dialtone.toml"]
     assert (tmp_path / "dialtone.toml").read_text() == "mine"
+    runbook = tmp_path / "docs/runbook.md"
+    runbook.parent.mkdir()
+    runbook.write_text("our own words")
     assert cli.main([*command, "--force"]) == 0
+    assert runbook.read_text() == "our own words"
     assert "Shop" in (tmp_path / "dialtone.toml").read_text()
     assert "PRODUCTION_URL" not in (tmp_path / ".github/workflows/checks.yml").read_text()
 

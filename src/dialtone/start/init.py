@@ -16,7 +16,7 @@ from dialtone.start.detect import Found, detect
 from dialtone.start.look import Seen, look
 from dialtone.start.sdks import SDKS, sdks
 from dialtone.start.trial import Trial, find
-from dialtone.start.write import files, names
+from dialtone.start.write import RUNBOOK, files, names
 from dialtone.target import ProfileError, load
 
 _NO_EXPERIMENT = (
@@ -65,7 +65,7 @@ def _init(args: argparse.Namespace) -> int:
     found = detect(args.at)
     if args.start:
         found.command, found.framework = ["sh", "-c", args.start], found.framework or "own"
-    there = [path for path in files(found, Seen(), args.url) if (args.at / path).exists()]
+    there = [p for p in files(found, Seen(), args.url) if p != RUNBOOK and (args.at / p).exists()]
     if there and not (args.force or args.dry_run):
         raise InitError(f"there already: {', '.join(map(str, there))}; --force writes over them, --dry-run prints")
     print(f"found: {found.framework or 'no application'}", *([f"({found.command[-1]})"] if found.command else []))
@@ -75,6 +75,8 @@ def _init(args: argparse.Namespace) -> int:
     if not _enough(seen):
         raise InitError("neither a page nor a health route answered 200: name one with --page or --health")
     made = files(found, seen, args.url, trial)
+    if (args.at / RUNBOOK).exists():  # people's own words are never written over
+        del made[RUNBOOK]
     if trial and (args.at / trial.path).exists() and not (args.force or args.dry_run):
         raise InitError(f"there already: {trial.path}; --force writes over it, --dry-run prints")
     for path, text in made.items():

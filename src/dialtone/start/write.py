@@ -44,6 +44,36 @@ def test_unknown_page_is_404(target, http):
 ''',
 }
 
+RUNBOOK = Path("docs/runbook.md")
+"""Where a red check sends who is on call; the profile's `runbook` names another place."""
+
+_RUNBOOK = """# Runbook
+
+A check that is red names its section here. Write down what your team does: who reads this was woken by it.
+
+<a id="site-down"></a>
+## The site is down
+
+1. Open the address. Does it fail for you as well, or for the prober alone?
+2. What changed last: a deployment, a variable, a certificate, a bill? Take it back first, look for the cause after.
+3. The hosting's status page and logs: WRITE THE ADDRESSES HERE.
+4. Who decides, and who tells customers: NAMES AND NUMBERS HERE.
+
+<a id="response-time"></a>
+## Answers are slow
+
+1. All addresses, or one? All: the hosting, the database. One: what that page asks of others.
+2. Since when? Compare with the last deployment.
+3. Slow queries, a full pool, a provider that takes long: WRITE HERE WHERE THAT CAN BE SEEN.
+
+<a id="external-apis"></a>
+## A provider does not answer
+
+1. Its status page: WRITE THE ADDRESSES HERE.
+2. What still works without it, and what do customers see instead?
+3. When it is back: what was missed meanwhile, and how is it made up for?
+"""
+
 
 def names(seen: Seen) -> list[str]:
     """Which checks there is evidence for: three at most."""
@@ -61,6 +91,7 @@ def files(found: Found, seen: Seen, url: str | None, trial: Trial | None = None)
     return {
         Path("dialtone.toml"): profile(found, seen, url, led=trial is not None),
         Path("checks/test_first.py"): checks(seen),
+        RUNBOOK: _RUNBOOK,
         **({trial.path: trial.text()} if trial else {}),
         flows.FOLDER / "checks.yml": workflow(found, url),
     }
