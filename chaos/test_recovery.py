@@ -64,7 +64,7 @@ def test_deleted_instance_comes_back(recovery):
     recover_within="1m",
     rpo="5s",
     needs=NEEDS,
-    catches=["archive-copies-half"],
+    catches=["archive-copies-half", "postgres-no-reconnect"],
 )
 def test_corrupted_file_is_replaced(recovery):
     """The disk gives back other bytes: checksums tell, and nothing is lost, for the log is still there."""
@@ -83,7 +83,7 @@ def test_corrupted_file_is_replaced(recovery):
     recover_within="1m",
     rpo="5s",
     needs=[*NEEDS, "statements.drop_table"],
-    catches=["archive-copies-half"],
+    catches=["archive-copies-half", "postgres-no-reconnect"],
 )
 def test_dropped_table_comes_back(recovery, target):
     """Somebody dropped a table: the log tells when, and the database goes back to just before."""
@@ -103,7 +103,7 @@ def test_dropped_table_comes_back(recovery, target):
     recover_within="1m",
     rpo="5s",
     needs=[*NEEDS, "statements.bad_migration"],
-    catches=["archive-copies-half"],
+    catches=["archive-copies-half", "postgres-no-reconnect"],
 )
 def test_bad_migration_is_undone(recovery, target):
     """A migration destroyed columns: the database goes back to the moment before it began."""

@@ -122,25 +122,35 @@ class Database:
             cut = loop.call_later(min(_ASKED, self._seconds), _cut, connection)
             try:
                 await AsyncConnectionPool.check_connection(connection)
+            except psycopg.OperationalError:
+                self._lose()
+                raise
             finally:
                 cut.cancel()
 
+    def _lose(self) -> None:
+        """Remember that a connection broke, or could not be had, for the defect postgres-no-reconnect."""
+        self._lost_until, self._lost_in = asyncio.get_running_loop().time() + _LOST, turn()
+
+    def _is_lost(self) -> bool:
+        if not on("postgres-no-reconnect"):
+            return False
+        return asyncio.get_running_loop().time() < self._lost_until and self._lost_in == turn()
+
     async def _stay_lost(self) -> None:
         """The defect postgres-no-reconnect: for a while after the server came back nobody believes it."""
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._lost_until or self._lost_in != turn():
+        if not self._is_lost():
             return
         try:
             async with self._pool.connection(0.5):
                 pass
         except psycopg.OperationalError:
-            self._lost_until = loop.time() + _LOST
+            self._lose()
         raise DatabaseAway("the connection to the database broke")
 
     @asynccontextmanager
     async def _connection(self, within: float | None = None) -> AsyncIterator[Connection]:
-        if on("postgres-no-reconnect"):
-            await self._stay_lost()
+        await self._stay_lost()
         if not self._breaker.admits():
             raise DatabaseAway("the database did not answer a moment ago")
         loop = asyncio.get_running_loop()
@@ -148,6 +158,8 @@ class Database:
         started = loop.time()
         try:
             async with self._pool.connection(min(2.0, seconds)) as connection:
+                if self._is_lost():
+                    raise DatabaseAway("a connection to the database broke just now")  # noqa: TRY301  # counted below like any other
                 cut = loop.call_later(3600 if on("no-timeout-postgres") else seconds, _cut, connection)
                 try:
                     yield connection
@@ -159,7 +171,7 @@ class Database:
         except psycopg.OperationalError as error:
             if loop.time() - started >= seconds:
                 self._suspect_until = loop.time() + _SUSPECT
-            self._lost_until, self._lost_in = loop.time() + _LOST, turn()
+            self._lose()
             if isinstance(error, PoolTimeout) or loop.time() - started >= seconds:
                 self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
             else:
