@@ -189,9 +189,9 @@ def test_a_diagnosis_has_a_time_limit(tmp_path: Path) -> None:
             "began": datetime.now(UTC).isoformat(),
             "checks": [{**entry, "experiment": False, "trace": None}],
         },
-        limit=4.0,
+        limit=8.0,
     )
     assert time.monotonic() - began < 30
     assert found["looks"]["first"]["said"] == "seen"
     assert "second" not in found["looks"]
-    assert found["lacks"] == ["the diagnosis was ended by its time limit of 4 s"]
+    assert found["lacks"] == ["the diagnosis was ended by its time limit of 8 s"]
