@@ -188,10 +188,13 @@ def main() -> int:
     bench = Bench("drills", __doc__)
     bench.parser.add_argument("--kills", type=int, help="how many drills are killed (100; quick: 3)")
     bench.parser.add_argument("--rows", type=int, help="how many short drills in a row (10; quick: 2)")
+    bench.parser.add_argument("--only", choices=["rows", "kills"], help="one half of it")
     bench.parser.add_argument("--seed", type=int, default=8, help="of the moments (default: 8)")
     quick, args = bench.quick, bench.arguments
-    in_a_row(bench, args.rows if args.rows is not None else 2 if quick else 10, full=not quick)
-    kills(bench, args.kills if args.kills is not None else 3 if quick else 100, random.Random(args.seed))  # noqa: S311
+    if args.only != "kills":
+        in_a_row(bench, args.rows or (2 if quick else 10), full=not quick)
+    if args.only != "rows":
+        kills(bench, args.kills or (3 if quick else 100), random.Random(args.seed))  # noqa: S311
     return bench.finish()
 
 
