@@ -73,7 +73,7 @@ def test_a_broken_connection_costs_no_booking(story, faults, tenants, book, reco
     """Connections to Postgres break: each tool call is tried once more, and callers are booked."""
     tenant = tenants()
     story.steady("callers get all that they are promised", lambda: served(tenants()))
-    breaking = faults.put("reset", after=2500, match={"host": HOST})
+    breaking = faults.put("reset", after=4000, match={"host": HOST})
     with story.fault(breaking, says="each connection to Postgres breaks after a while"):
         with story.fault(AWAY["gone"], says="Postgres restarts, so that all connections are new"):
             story.fallback("the agent is answered", book(tenant).answer.ok)

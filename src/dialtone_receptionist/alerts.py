@@ -22,7 +22,7 @@ from sentry_sdk.transport import HttpTransport
 from dialtone_receptionist import VERSION
 from dialtone_receptionist.background import Background
 from dialtone_receptionist.database import Database
-from dialtone_receptionist.defects import on
+from dialtone_receptionist.defects import era, on
 from dialtone_receptionist.providers.outgoing import Outgoing, OutgoingError
 from dialtone_receptionist.providers.upstash import Upstash, UpstashError
 from dialtone_receptionist.settings import Settings
@@ -163,6 +163,7 @@ class Alerts:
 
     async def _is_news(self, key: str, redis: Upstash | None) -> bool:
         """Whether no process told this yet: asked of Redis, else of Postgres, else of memory."""
+        key = era() + key
         if redis is not None:
             with contextlib.suppress(UpstashError):
                 return (await redis.pipeline(("SET", f"told:{key}", 1, "NX", "EX", _QUIET)))[0] is not None
@@ -185,6 +186,7 @@ class Alerts:
 
     async def _forget(self, key: str, redis: Upstash | None) -> None:
         """What is over may be told anew when it comes back."""
+        key = era() + key
         self._told.pop(key, None)
         if redis is not None:
             with contextlib.suppress(UpstashError):

@@ -38,6 +38,8 @@ class Breaker:
 
     def admits(self) -> bool:
         """Whether a call may go out now. One that may has to end in `succeeded`, `failed` or `gave_up`."""
+        if self._open_until is not None and self._opened_in != turn():
+            self._failures, self._open_until, self._is_trying = 0, None, False  # switched anew: nobody is told
         if self._open_until is None:
             return True
         if self._is_trying or self._clock() < self._open_until or self._stays_open():
@@ -64,8 +66,8 @@ class Breaker:
             self._told(self.name, why)
 
     def _stays_open(self) -> bool:
-        """The defect breaker-never-closes, until somebody switches anew."""
-        return on("breaker-never-closes") and self.name != _DATABASE and self._opened_in == turn()
+        """The defect breaker-never-closes."""
+        return on("breaker-never-closes") and self.name != _DATABASE
 
     def gave_up(self) -> None:
         """The call was cancelled: nothing is known."""

@@ -175,7 +175,8 @@ class Database:
             if isinstance(error, PoolTimeout) or loop.time() - started >= seconds:
                 self._breaker.failed(f"postgres did not answer: {type(error).__name__}")
             else:
-                self._breaker.gave_up()  # a connection that breaks says little: the next one may be good
+                self._breaker.gave_up()  # a connection that breaks says little of the server: a new one may be good
+                await self._pool.drain()  # but much of the others, which were made when it was
             raise
         except Exception:
             self._breaker.succeeded()  # whatever went wrong, the server was there

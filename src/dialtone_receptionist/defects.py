@@ -214,6 +214,11 @@ class Switches:
                 self._active, self._seen, self.turn = frozenset(), None, self.turn + 1
         return self._active
 
+    def era(self) -> str:
+        """Of the file, as it is now; empty without one."""
+        self.active()
+        return "" if self._seen is None else f"{self._seen[0]:x}/"
+
 
 switches = Switches(os.environ.get("DEFECTS_FILE", ""))
 """The switches of this process."""
@@ -226,7 +231,13 @@ def on(defect: str) -> bool:
 
 def turn() -> int:
     """Counts how often was switched, as this process has seen it: what a defect left behind ends with its turn."""
+    switches.active()
     return switches.turn
+
+
+def era() -> str:
+    """Names what is switched since when, the same in all processes: what was told in another one is not known here."""
+    return switches.era()
 
 
 def main(arguments: list[str]) -> int:

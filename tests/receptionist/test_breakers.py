@@ -149,13 +149,23 @@ def test_a_breaker_that_never_closes_does_when_somebody_switches_anew(switch: Ca
     assert not breaker.admits()
     switch("breaker-never-closes")
     assert breaker.admits()
+
+
+def test_a_breaker_that_is_open_is_closed_when_somebody_switches(switch: Callable[..., None]) -> None:
+    """Nobody is told that the provider answers again: nobody has asked it."""
+    switch()
+    told: list[str] = []
+    breaker = Breaker("stripe", 2, 5.0, lambda _, why: told.append(why), Clock())
     breaker.failed("no answer")
-    clock.now = 2000
-    assert breaker.admits()
-    breaker.succeeded()
     breaker.failed("no answer")
-    clock.now = 3000
     assert not breaker.admits()
+    switch()
+    assert breaker.admits()
+    breaker.failed("one failure is not two")
+    assert breaker.admits()
+    breaker.failed("no answer")
+    assert not breaker.admits()
+    assert told == ["no answer", "no answer"]
 
 
 @pytest.mark.parametrize("defect", ["breaker-never-opens", "breaker-never-closes"])

@@ -216,12 +216,15 @@ def told_twice(world: World, *, cron: bool = False) -> None:
     world.run(scenario)
 
 
-def test_trouble_is_told_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_is_told_once(world: World, monkeypatch: pytest.MonkeyPatch, switch: Callable[..., None]) -> None:
     """By the first channel that takes it; another process knows."""
     told = alerting(world, monkeypatch, [], [])
     told_twice(world)
     told_twice(world)
     assert told == ["slack :warning: fee: stripe is away (business b-1)"]
+    switch()
+    told_twice(world)
+    assert len(told) == 2  # what was told before somebody switched is not known any more
 
 
 def test_what_slack_does_not_take_goes_by_mail(

@@ -318,12 +318,12 @@ def test_options_come_from_the_profile(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_experiment_switches_its_defects_anew(tmp_path: Path) -> None:
-    """The same list in another file, so that every reader sees a turn; without a defect nothing is touched."""
+    """The same list in another file, so that every reader sees a turn; without a defect it is an empty one."""
     file = tmp_path / "defects.json"
     (tmp_path / "state.json").write_text(json.dumps({"defects_file": str(file)}))
     sandbox = Sandbox(tmp_path / "state.json")
     sandbox.switch_again()
-    assert not file.exists()
+    assert json.loads(file.read_text()) == []
     sandbox.switch(["one"])
     before = file.stat().st_ino, file.stat().st_mtime_ns
     sandbox.switch_again()

@@ -189,10 +189,11 @@ class Sandbox:
         folders.write_private(self.defects_file, json.dumps(list(defects)))
 
     def switch_again(self) -> None:
-        """Make the active defects active anew: what they have left behind in the application ends."""
+        """Make the active defects, or none, active anew: what the application keeps of the time before ends."""
+        active: list[str] = []
         with suppress(OSError, ValueError):
-            if active := json.loads(self.defects_file.read_text()):
-                self.switch(active)
+            active = json.loads(self.defects_file.read_text())
+        self.switch(active)
 
     @property
     def data(self) -> Path:
