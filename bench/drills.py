@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -157,36 +158,40 @@ def _family(pid: int) -> Any:
         return []
 
 
-def kills(bench: Bench, number: int, chance: random.Random) -> None:
-    """Kill so many drills."""
-    gone, left, faulted, repeated = [], 0, 0, 0
-    with tempfile.TemporaryDirectory(prefix="dialtone-drills-") as place:
+def kills(bench: Bench, number: int, at_once: int, chance: random.Random) -> None:
+    """Kill so many drills, some at a time; each has folders and processes of its own."""
+    with tempfile.TemporaryDirectory(prefix="dialtone-drills-") as place, ThreadPoolExecutor(at_once) as pool:
         began = time.monotonic()
         undisturbed = Victim(Path(place) / "undisturbed")
         while undisturbed.live(1.0):
             pass
         length = time.monotonic() - began
-        for one in range(number):
-            victim = Victim(Path(place) / str(one))
-            while not victim.live(chance.uniform(0, length)):
-                repeated += 1
-                victim = Victim(Path(place) / f"{one}-{repeated}")
-            faulted += victim.faulted
-            gone.append(victim.kill())
-            rest = victim.left()
-            left += bool(rest)
-            if rest:
-                print(f"left by {one}: {'; '.join(rest[:5])}")
-    print(f"{number} drills of {length:.0f} s killed, {faulted} after a fault was put; {repeated} were over before")
+        moments = [chance.uniform(0, length) for _ in range(number)]
+        places = [Path(place) / str(one) for one in range(number)]
+        gone, left, faulted = zip(*pool.map(_killed, places, moments), strict=True)
+    print(f"{number} drills of {length:.0f} s killed, {sum(faulted)} after a fault was put")
     bench.bar("slowest end of everything", round(max(gone), 2), "s", most=TTL)
-    bench.bar("killed drills that left something", left, "drills", most=0)
+    bench.bar("killed drills that left something", sum(map(bool, left)), "drills", most=0)
     if not bench.quick:  # a few moments may all be before the first fault
-        bench.bar("killed drills that had put a fault", faulted, "drills", least=1)
+        bench.bar("killed drills that had put a fault", sum(faulted), "drills", least=1)
+
+
+def _killed(place: Path, moment: float) -> tuple[float, list[str], bool]:
+    """Kill one; seconds until all of it was gone, what was left, whether it had put a fault."""
+    victim = Victim(place)
+    while not victim.live(moment):  # it was over before: earlier in the next one
+        place, moment = place.with_name(f"{place.name}-again"), moment * 0.9
+        victim = Victim(place)
+    seconds, rest = victim.kill(), victim.left()
+    if rest:
+        print(f"left by {place.name}: {'; '.join(rest[:5])}")
+    return seconds, rest, victim.faulted
 
 
 def main() -> int:
     bench = Bench("drills", __doc__)
     bench.parser.add_argument("--kills", type=int, help="how many drills are killed (100; quick: 3)")
+    bench.parser.add_argument("--at-once", type=int, default=3, help="drills that run side by side to be killed (3)")
     bench.parser.add_argument("--rows", type=int, help="how many short drills in a row (10; quick: 2)")
     bench.parser.add_argument("--only", choices=["rows", "kills"], help="one half of it")
     bench.parser.add_argument("--seed", type=int, default=8, help="of the moments (default: 8)")
@@ -194,7 +199,8 @@ def main() -> int:
     if args.only != "kills":
         in_a_row(bench, args.rows or (2 if quick else 10), full=not quick)
     if args.only != "rows":
-        kills(bench, args.kills or (3 if quick else 100), random.Random(args.seed))  # noqa: S311
+        number = args.kills or (3 if quick else 100)
+        kills(bench, number, args.at_once, random.Random(args.seed))  # noqa: S311 - moments that can be repeated
     return bench.finish()
 
 
