@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from tests.interceptor.conftest import ANSWER, Proxy, ask
 
 from dialtone.interceptor.board import Board
 from dialtone.interceptor.client import ControlError, Controller
+from dialtone.interceptor.listeners import Listener
 from dialtone.interceptor.plan import parse
 from dialtone.interceptor.server import Interceptor
 from dialtone.interceptor.settings import BadSettingsError, build
@@ -64,7 +66,8 @@ def _pair(_proxy: Proxy, authority: Authority, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def pair(_pair: Pair, proxy: Proxy) -> Pair:
-    """It, and an upstream that answers `ANSWER`."""
+    """It, with its listeners open, and an upstream that answers `ANSWER`."""
+    proxy.await_(_pair.interceptor.turned())
     return _pair
 
 
@@ -176,6 +179,23 @@ def test_refused_and_swallowed_by_both(pair: Pair, controller: Controller) -> No
     assert fault.matched() == 4
     until(lambda: _answers(pair), "open again")
     assert pair.ask(20) == {b"HTTP/1.1 200 OK": 20}
+
+
+def test_the_first_opens_again_after_the_others(pair: Pair) -> None:
+    """A worker that is back sooner is no stranger on the port: the first does not wait for it to go."""
+    first, other = (Listener("127.77.0.10", 0, asyncio.Protocol, shared=shared) for shared in (True, False))
+
+    async def again() -> None:
+        await first.open()
+        await first.turn("refuse")
+        other.port = first.port
+        await other.open()
+        async with asyncio.timeout(1):
+            await first.turn("")
+        first.close()
+        other.close()
+
+    pair.proxy.await_(again())
 
 
 def _answers(pair: Pair) -> bool:

@@ -32,16 +32,18 @@ class Listener:
         self._black: list[socket.socket] = []
         self._before = 0
         self._lock = asyncio.Lock()
+        self._was_open = False
         self.mode = ""
 
     async def open(self) -> None:
         """Listen; port 0 becomes the port that was free."""
-        if self._shared and self.port:
+        if self._shared and self.port and not self._was_open:  # later the others of ours may be back before
             await self._alone()
         sock = self._bind()
         sock.listen(BACKLOG)
         self.port = sock.getsockname()[1]
         self._server = await asyncio.get_running_loop().create_server(self._factory, sock=sock, backlog=BACKLOG)
+        self._was_open = True
 
     async def _alone(self) -> None:
         """Nobody else listens here, other processes of ours that are just ending apart. Raises OSError."""
