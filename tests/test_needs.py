@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,15 @@ FIXTURES = {"db": "database", "statistics": "database", "tenant": "tenant", "ten
 Functions = dict[str, ast.FunctionDef]
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """A file's tree, made once: it is looked at for each check in it."""
+    return ast.parse(path.read_text())
+
+
 def functions(path: Path) -> Functions:
     """The functions of a file by name."""
-    return {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    return {node.name: node for node in parsed(path).body if isinstance(node, ast.FunctionDef)}
 
 
 SHARED = functions(ROOT / "conftest.py")
@@ -46,7 +53,7 @@ def declared(path: Path, function: ast.FunctionDef) -> set[str]:
     given = next((k.value for k in call.keywords if k.arg == "needs"), None)
     names: dict[str, ast.expr] = {
         t.id: node.value
-        for node in ast.parse(path.read_text()).body
+        for node in parsed(path).body
         if isinstance(node, ast.Assign)
         for t in node.targets
         if isinstance(t, ast.Name)

@@ -84,6 +84,13 @@ def test_a_reason_to_stop_stops_it(folder: Path) -> None:
     assert marker.exists()
 
 
+def test_a_reason_in_the_last_line_counts(folder: Path) -> None:
+    """A session that ends by itself before anybody could stop it has been stopped all the same."""
+    heard: list[Mapping[str, Any]] = []
+    with pytest.raises(child.Stopped, match="nobody arrived"):
+        child.run(_telling("{}\n"), folder / "log", heard.append, check=lambda: "nobody arrived" if heard else None)
+
+
 def test_ctrl_c_ends_it_too(folder: Path) -> None:
     """Whatever is raised while it is followed."""
     marker = folder / "ended"

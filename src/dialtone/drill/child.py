@@ -44,7 +44,7 @@ def run(
 ) -> int:
     """Run it and return its exit code; `tell` hears of each experiment as it ends.
 
-    `check` is asked twice a second for a reason to stop. Raises Stopped with it, when everything is down, and lets
+    `check` is asked twice a second, and at the end, for a reason to stop. Raises Stopped with it, when everything is down, and lets
     KeyboardInterrupt through after the same. What pytest prints goes to `log`.
     """
     reader, writer = os.pipe()
@@ -67,6 +67,7 @@ def run(
             _end(process)
             raise
     if why is not None:
+        _end(process)
         raise Stopped(why)
     return process.wait()
 
@@ -83,17 +84,16 @@ def _follow(
         if ready:
             data = told.read(65_536)
             if not data:
-                return None
+                return check()  # the last line may have told a reason
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 tell(json.loads(line))
         if time.monotonic() - asked >= 0.5:
             asked = time.monotonic()
             if (why := check()) is not None:
-                _end(process)
                 return why
         if process.poll() is not None and not ready:
-            return None
+            return check()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
