@@ -44,8 +44,8 @@ def run(
 ) -> int:
     """Run it and return its exit code; `tell` hears of each experiment as it ends.
 
-    `check` is asked twice a second, and at the end, for a reason to stop. Raises Stopped with it, when everything is down, and lets
-    KeyboardInterrupt through after the same. What pytest prints goes to `log`.
+    `check` is asked twice a second, and at the end, for a reason to stop. Raises Stopped with it, when everything is
+    down, and lets KeyboardInterrupt through after the same. What pytest prints goes to `log`.
     """
     reader, writer = os.pipe()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,9 @@ def run(
         except BaseException:
             _end(process)
             raise
-    if why is not None:
-        _end(process)
-        raise Stopped(why)
+        if why is not None:
+            _end(process)
+            raise Stopped(why)
     return process.wait()
 
 
