@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dialtone.scan import syntax
+
 ROOT = Path(__file__).parent.parent
 ENGINE, APPLICATION = ROOT / "src/dialtone", ROOT / "src/dialtone_receptionist"
 
@@ -80,7 +82,7 @@ def imports(path: Path) -> list[tuple[str, int]]:
 def _imports(path: Path) -> Iterator[tuple[str, int]]:
     """Every module that a file imports, inside of functions too, with its line; what is for type checkers apart."""
     skipped: set[ast.AST] = set()
-    tree = ast.parse(path.read_text())
+    tree = syntax(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             skipped.update(inner for statement in node.body for inner in ast.walk(statement))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dialtone.scan import syntax
+
 ROOT = Path(__file__).parents[1]
 OF_TARGET = {
     "route": "routes",
@@ -29,7 +31,7 @@ Functions = dict[str, ast.FunctionDef]
 @functools.cache
 def parsed(path: Path) -> ast.Module:
     """A file's tree, made once: it is looked at for each check in it."""
-    return ast.parse(path.read_text())
+    return syntax(path.read_text())
 
 
 def functions(path: Path) -> Functions:

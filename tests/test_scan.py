@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
+from dialtone import scan
 from dialtone.scan import holds_checks
 
 CHECK = "from dialtone import check\n\n@check(runbook='x')\ndef test_it(): ...\n"
@@ -66,3 +70,30 @@ def test_any_encoding_is_read(tmp_path: Path) -> None:
     """A file in another encoding is not ours to complain about."""
     (tmp_path / "test_it.py").write_bytes(b"# \xff\xfe\n" + CHECK.encode())
     assert holds_checks([tmp_path])
+
+
+class Failing:
+    """Garbage whose end fails."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        assert self.itself is None, "it fails"
+
+
+def test_garbage_does_not_disturb_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finalizer that fails while a source is read, and whose traceback is told: CPython gets that wrong."""
+    told: list[list[str]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda e: told.append(traceback.format_exception(e.exc_value)))
+    text = Path(scan.__file__).read_text()
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(200, 1, 1)
+        for _ in range(20):
+            for _ in range(20):
+                Failing()
+            assert scan.syntax(text).body
+    finally:
+        gc.set_threshold(*before)
+    assert told

@@ -7,6 +7,7 @@ to be on its way before that.
 from __future__ import annotations
 
 import ast
+import gc
 import os
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
@@ -44,12 +45,27 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
+def syntax(text: str) -> ast.Module:
+    """The tree of a source. Raises SyntaxError, or ValueError for a NUL in it.
+
+    Nothing is collected meanwhile: a finalizer that fails has its traceback formatted, which parses a line as well, and
+    CPython 3.11 then takes the depth of that for a mistake in this one (SystemError).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(text)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _has_check(file: Path, names: Set[str] = _NAMES) -> bool:
     text = file.read_text(errors="replace")
     if "dialtone" not in text:
         return False
     try:
-        tree = ast.parse(text)
+        tree = syntax(text)
     except (SyntaxError, ValueError):
         return False
     own = {alias.asname or alias.name for alias in _imported(tree) if alias.name in names}

@@ -13,6 +13,7 @@ import pytest
 from dialtone.runbook.causes import declared as causes
 from dialtone.runbook.looks import declared as looks
 from dialtone.sandbox.campaign import known_defects
+from dialtone.scan import syntax
 
 ROOT = Path(__file__).parents[2]
 CHECKS = ROOT / "checks"
@@ -74,7 +75,7 @@ def test_a_diagnosis_does_not_know_the_defects(path: Path) -> None:
         assert not re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text), f"{path.name} names {name}"
     imported = {
         name
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(syntax(text))
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)
