@@ -223,7 +223,10 @@ class Story:
         """
         ended = self.fault_ended or self._wall()
         limit = self.aims.recover_within if within is None else within
-        rarely = lambda pause: time.sleep(max(pause, _RARELY * (self._wall() - ended)))  # noqa: E731
+
+        def rarely(pause: float) -> None:
+            time.sleep(max(pause, _RARELY * (self._wall() - ended)))
+
         holds = bool(eventually(look, bool, within=max(0.0, ended + limit - self._wall()), sleep=rarely))
         took = self._wall() - ended
         self._step("recovery", f"{what}, after {took:.1f} s", holds=holds and took <= limit + 1)
