@@ -121,6 +121,7 @@ class Step:
     outcome: str
     argv: list[str] = field(default_factory=list)
     given: dict[str, str] = field(default_factory=dict)
+    """Its environment, or what an action was given."""
 
 
 @dataclass
@@ -130,6 +131,8 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     uploads: dict[str, Path] = field(default_factory=dict)
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    handed: dict[str, str] = field(default_factory=dict)
+    """What the job hands on to others."""
     status: str = "success"
     skipped: bool = False
 
@@ -162,10 +165,18 @@ class Runner:
     def job(self, workflow: Path, name: str, **context: Any) -> Run:
         """Run one job of a workflow."""
         told = yaml.safe_load(workflow.read_text())["jobs"][name]
-        return self.steps(told["steps"], told.get("if", "true"), told.get("env", {}), **context)
+        outputs = told.get("outputs")
+        return self.steps(told["steps"], told.get("if", "true"), told.get("env", {}), outputs, **context)
 
-    def steps(self, steps: list[dict[str, Any]], condition: str = "true", env: Any = None, **context: Any) -> Run:
-        """Run steps; one that fails skips those without a condition of their own."""
+    def steps(
+        self,
+        steps: list[dict[str, Any]],
+        condition: str = "true",
+        env: Any = None,
+        outputs: Mapping[str | bool, str] | None = None,
+        **context: Any,
+    ) -> Run:
+        """Run steps; one that fails skips those without a condition of their own, unless it may fail."""
         done = Run()
         known = {"secrets": {}, "vars": {}, "inputs": {}, **context, "job": {"status": "success"}}
         known["steps"] = {}
@@ -180,25 +191,30 @@ class Runner:
                 when = f"success() && ({when})"
             if not Expression(when, known).value():
                 done.steps.append(Step(title, "skipped"))
+                known["steps"][step.get("id", title)] = {"outputs": {}, "outcome": "skipped"}
                 continue
             given = {k: filled(v, known) for k, v in {**(env or {}), **step.get("env", {})}.items()}
             if "uses" in step:
-                self._uses(step, known, done)
-                done.steps.append(Step(title, "noted"))
+                done.steps.append(Step(title, "noted", given=self._uses(step, known, done)))
                 continue
             made = self._shell(title, step["run"], given, done)
-            known["steps"][step.get("id", title)] = {"outputs": done.outputs.get(title, {})}
-            if made.outcome == "failure" and known["job"]["status"] == "success":
+            known["steps"][step.get("id", title)] = {"outputs": done.outputs.get(title, {}), "outcome": made.outcome}
+            failed = made.outcome == "failure" and not step.get("continue-on-error")
+            if failed and known["job"]["status"] == "success":
                 done.status = known["job"]["status"] = "failure"
             done.steps.append(made)
+        # `on` is true in the YAML of this parser, and a word in GitHub's.
+        told = {"on" if name is True else name: value for name, value in (outputs or {}).items()}
+        done.handed = {name: filled(value, known) for name, value in told.items()}
         return done
 
-    def _uses(self, step: dict[str, Any], known: Mapping[str, Any], done: Run) -> None:
+    def _uses(self, step: dict[str, Any], known: Mapping[str, Any], done: Run) -> dict[str, str]:
         told = {k: filled(v, known) for k, v in step.get("with", {}).items()}
         if "upload" in step["uses"]:
             paths = [self.folder / line for line in told["path"].split()]
             assert any(path.exists() for path in paths), told
-            done.uploads[told.get("name", "page")] = paths[0]
+            done.uploads["page" if "pages" in step["uses"] else told["name"]] = paths[0]
+        return told
 
     def _shell(self, title: str, script: str, given: dict[str, str], done: Run) -> Step:
         assert "${{" not in script, f"{title}: an expression in a shell"

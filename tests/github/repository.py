@@ -35,7 +35,17 @@ class Repository:
         self.canned: int | None = None
         """The exit code of a session that is not run, where what it does is of no interest: a start costs a second."""
 
-    def run(self, flow: str, job: str, name: str, payload: Mapping[str, Any], *, run: int = 41, **inputs: str) -> Run:
+    def run(
+        self,
+        flow: str,
+        job: str,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        run: int = 41,
+        attempt: int = 1,
+        **inputs: str,
+    ) -> Run:
         """Run one job of a workflow; its token has the permissions of that job."""
         path = FLOWS / f"{flow}.yml"
         told = yaml.safe_load(path.read_text())
@@ -44,6 +54,7 @@ class Repository:
         self.site.github.jobs = {TOKEN: Job(TOKEN, granted)}
         env = environment(self.folder, self.site, name, payload, run)
         github = {"event": payload, "event_name": name, "token": TOKEN, "run_id": str(run), "repository": "acme/shop"}
+        github |= {"run_attempt": str(attempt)}
         runner = Runner(self.folder, env)
         for tool, script in self.tools.items():
             runner.tool(tool, script)

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.github import payloads
 from tests.github.actions import Run
 from tests.github.conftest import Site
-from tests.github.repository import Repository, makefile
+from tests.github.repository import FLOWS, Repository, makefile
 
+from dialtone.history.indicators import COVERED
+from dialtone.history.store import HOLDS, Result, Store
+from dialtone.history.store import Run as Round
+from dialtone.history.windows import tally
 from dialtone.report.export import bundle
 from dialtone.signing.sealed import new_key, packed
 from dialtone.standins.github import Artifact
+from dialtone.start.cron import starts_a_month
+from dialtone.verdict import Verdict
 
 ALLURE = f"""#!{sys.executable}
 import json, pathlib, sys
@@ -57,15 +64,15 @@ def left(shop: Repository, *, private: bool = True, recipient: str = "") -> None
     shutil.rmtree(shop.folder / "left")
 
 
-def published(shop: Repository, payload: Mapping[str, Any] | None = None, run: int = 41) -> Run:
+def published(shop: Repository, payload: Mapping[str, Any] | None = None, run: int = 41, attempt: int = 1) -> Run:
     """The pages, with the repository's own documents, and an Allure that npm brings."""
-    shop.tools = {"node": "#!/bin/sh\necho v24.1.0\n", "npm": NPM, "allure": ALLURE}
+    shop.tools = {"node": "#!/bin/sh\necho v24.1.0\n", "npm": NPM, "allure": ALLURE, **shop.tools}
     if not shop.site.github.held.artifacts:
         left(shop)
     shop.site.github.held.pages = SITE
     if not (shop.folder / "Makefile").exists():
         makefile(shop)
-    return shop.run("pages", "site", "schedule", payload or payloads.schedule(), run=run)
+    return shop.run("pages", "site", "schedule", payload or payloads.schedule(), run=run, attempt=attempt)
 
 
 def read(folder: Path) -> str:
@@ -167,3 +174,56 @@ def test_pages_stay_where_the_history_cannot_be_had(shop: Repository, site: Site
     assert done.step("Restore the history").outcome == "failure"
     assert done.step("Site").outcome == "skipped"
     assert done.uploads == {}
+
+
+def rounds(shop: Repository, days: int, ended: float) -> None:
+    """A history of rounds without a fault, as often as the workflow `checks` starts and with what it says of that."""
+    flow = yaml.safe_load((FLOWS / "checks.yml").read_text())
+    (cron,) = flow[True]["schedule"]
+    apart = 365 / 12 * 86_400 / starts_a_month(cron["cron"])
+    told = float(flow["jobs"]["checks"]["env"].get("DIALTONE_EVERY", HOLDS))
+    store = Store.open(shop.folder / "history.db")
+    for n in range(round(days * 86_400 / apart)):
+        at = datetime.now(UTC).timestamp() - ended - n * apart
+        found = [Result("health", at, Verdict.OK)]
+        store.add(Round(f"r{n}", "production", at, at, every=told, finished=at, exit_code=0), found)
+    store.close()
+    kept = packed([shop.folder / "history.db"], shop.folder)
+    shop.site.github.held.artifacts.append(Artifact("dialtone-history-production", kept))
+
+
+def test_pages_after_a_start_that_was_dropped(shop: Repository) -> None:
+    """One round that GitHub left out is no outage, and half of the time is not without a look."""
+    rounds(shop, days=3, ended=45 * 60)
+    done = published(shop)
+    assert done.status == "success", shop.summary
+    assert json.loads((done.uploads["page"] / "status/status.json").read_text())["state"] == "up"
+    store = Store.open(shop.folder / "build/history.db")
+    now = datetime.now(UTC).timestamp()
+    assert tally(store, "production", "health", now - 86_400, now).coverage > COVERED
+    store.close()
+
+
+def test_pages_do_not_wait_for_allure(shop: Repository) -> None:
+    """It cannot be installed: the status of today is published all the same, and the summary says what is missing."""
+    shop.tools = {"npm": "#!/bin/sh\nexit 1\n"}
+    left(shop)
+    done = published(shop)
+    assert done.step("Allure").outcome == "failure"
+    assert done.status == "success", shop.summary
+    assert json.loads((done.uploads["page"] / "status/status.json").read_text())["state"] == "down"
+    assert "Allure's report could not be made: the step Allure says why" in shop.summary
+    assert set(done.uploads) == {"page"}
+
+
+def test_pages_once_more(shop: Repository) -> None:
+    """Artifacts of a run are of all its attempts: each hands over its own, and that one is deployed."""
+    names = []
+    for attempt in (1, 2):
+        done = published(shop, attempt=attempt)
+        names.append(done.step("Hand over").given.get("name", "github-pages"))
+        shop.needs = {"site": {"outputs": done.handed}}
+        # Deployed again alone: an attempt in which nothing was handed over.
+        deployed = shop.run("pages", "deploy", "schedule", payloads.schedule(), attempt=attempt + 1).step("deployed")
+        assert deployed.given.get("artifact_name", "github-pages") == names[-1]
+    assert len(set(names)) == 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.github import payloads
-from tests.github.actions import Run, Runner
+from tests.github.actions import Run, Runner, filled
 from tests.github.conftest import TOKEN, Site, environment
 from tests.github.payloads import SHA
 from tests.github.repository import FLOWS, ROOT, Repository, makefile
@@ -24,6 +25,7 @@ from tests.github.test_pages import published
 
 from dialtone.signing.sealed import new_key
 from dialtone.standins.github import Artifact
+from dialtone.start.cron import starts_a_month
 
 
 def zipped(name: str, content: bytes) -> bytes:
@@ -49,17 +51,26 @@ def test_checks_on_a_schedule(shop: Repository, site: Site) -> None:
     again = shop.run("checks", "checks", "schedule", payloads.schedule(), run=42)
     assert again.outputs["Restore the history"] == {"history": "build/history.db"}
     more = (again.uploads["dialtone-history-production"] / "history.db").read_bytes()
-    assert runs_in(more, shop.folder) == 2
+    assert held(more, shop.folder) == [1800, 1800]
 
 
-def runs_in(history: bytes, folder: Path) -> int:
-    """Runs that a history holds."""
+def held(history: bytes, folder: Path) -> list[int]:
+    """The runs that a history holds: how often each says that they are, seconds."""
     import sqlite3
 
     path = folder / "seen.db"
     path.write_bytes(history)
     with sqlite3.connect(path) as connection:
-        return int(connection.execute("SELECT count(*) FROM dialtone_run").fetchone()[0])
+        return [every for (every,) in connection.execute("SELECT every FROM dialtone_run")]
+
+
+@pytest.mark.parametrize("path", [FLOWS / "checks.yml", ROOT / "src/dialtone/start/workflows/checks.yml"])
+def test_checks_say_how_often_they_are(path: Path) -> None:
+    """What a round counts for is the time to the next one: as the cron beside it."""
+    text = path.read_text()
+    (cron,) = re.findall(r'cron: "(.+)"', text)
+    (every,) = re.findall(r'DIALTONE_EVERY: "(\d+)"', text)
+    assert int(every) == 365 / 12 * 86_400 / starts_a_month(cron)
 
 
 def test_a_breach_is_red_and_told(shop: Repository, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +123,14 @@ def test_a_public_repository_without_a_key_keeps_nothing(shop: Repository) -> No
     assert sorted(p.name for p in done.uploads["report"].rglob("*") if p.is_file()) == [
         "badge.svg", "index.html", "public.json",
     ]  # fmt: skip
+
+
+def test_a_public_repository_with_half_of_a_key(shop: Repository, site: Site) -> None:
+    """A history that no later run could open is not kept; the report is sealed for who has the other half."""
+    shop.canned, shop.vars["DIALTONE_REPORT_RECIPIENT"] = 0, new_key()[1]
+    done = shop.run("checks", "checks", "schedule", payloads.schedule(private=False))
+    assert (done.status, set(done.uploads)) == ("success", {"report"})
+    assert (done.uploads["report"] / "report.sealed").is_file()
 
 
 def test_a_history_of_a_newer_program_is_left_alone(shop: Repository, site: Site) -> None:
@@ -200,6 +219,25 @@ def test_what_is_no_gates_business_starts_no_job(shop: Repository, payload: dict
     assert shop.run("gate", "gate", "deployment_status", payload).skipped
 
 
+def group(name: str, payload: dict[str, Any]) -> str:
+    """The runs of a gate of which the newest ends the others."""
+    told = yaml.safe_load((FLOWS / "gate.yml").read_text())["concurrency"]["group"]
+    return filled(told, {"github": {"event": payload, "event_name": name, "run_id": "41"}, "inputs": {}})
+
+
+def test_a_gate_ends_those_of_the_same_environment_alone() -> None:
+    """A deployment that is not gated, or of another project, leaves the gate of the same commit to its end."""
+
+    def at(url: str, environment: str) -> str:
+        return group("deployment_status", payloads.deployment_status(url, environment=environment))
+
+    assert at("https://one.example", "Preview") == at("https://two.example", "Preview")
+    assert len({at("https://one.example", name) for name in ("Preview", "Preview – shop", "staging")}) == 3
+    vercel = payloads.repository_dispatch("https://one.example")
+    other = {**vercel, "client_payload": {**vercel["client_payload"], "environment": "staging"}}
+    assert group("repository_dispatch", vercel) != group("repository_dispatch", other)
+
+
 def test_an_environment_that_is_not_gated(shop: Repository, site: Site) -> None:
     """Nothing is asked, no check run is begun, no secret handed out; the summary says why, and the job is green."""
     site.github.asked.clear()
@@ -252,6 +290,7 @@ def test_the_reusable_workflow(shop: Repository, site: Site) -> None:
     shop.secrets = {"environment": f"# ours\nPRODUCTION_URL={site.url}\nSHOP_KEY=s3cret-key\n"}
     given = {
         "target": "production",
+        "every": "3600",
         "install": "pytest-dialtone",
         "arguments": "-k health --junitxml 'build/$(touch owned).xml'",
     }
@@ -260,6 +299,8 @@ def test_the_reusable_workflow(shop: Repository, site: Site) -> None:
     assert done.step("Check").argv[-2:] == ["--extra", given["arguments"]]
     assert done.status == "success", shop.summary
     assert done.outputs["Tell"] == {"exit-code": "0", "verdict": "ok"}
+    kept = done.uploads["dialtone-history-production"] / "history.db"
+    assert held(kept.read_bytes(), shop.folder) == [3600]
 
 
 def test_the_action(shop: Repository, site: Site) -> None:

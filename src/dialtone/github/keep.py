@@ -149,7 +149,7 @@ def pack(job: Job, build: Path = Path("build")) -> list[str]:
     told = [f"report: {len(made)} files, {whole}"]
     history = ""
     if recall().get("history", {}).get("keep") and PLACE.is_file():
-        if job.private or recipient:
+        if job.private or key:  # with the public half alone no later run could open it
             history = str(UPLOAD)
             _keep(UPLOAD, "" if job.private else recipient)
             told.append("history: kept" + ("" if job.private else ", sealed"))

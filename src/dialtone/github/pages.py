@@ -66,6 +66,8 @@ def site(target: str, to: Path, *, title: str, build: Path = Path("build")) -> l
         put(to / "index.html", page(title, _index(title, links)))
     told = [f"`{name}/`: {what}" for name, what in links]
     told += [f"`{name}/` is left out: no run has left one yet" for name, (there, _) in had.items() if not there]
+    if (build / "allure-results").is_dir() and not (build / "allure-report/index.html").is_file():
+        told.append("Allure's report could not be made: the step Allure says why")
     with contextlib.suppress(OSError):
         told.append((build / GATE).read_text().strip())
     url = str(known.get("pages", {}).get("url") or "")
