@@ -43,14 +43,14 @@ WHY = "answered 500 at https://internal.example/up"
 SITE = "https://acme.github.io/shop"
 
 
-def left(shop: Repository, *, private: bool = True, recipient: str = "") -> None:
+def left(shop: Repository, *, private: bool = True, recipient: str = "", target: str = "production") -> None:
     """A run of checks and a drill of the default branch, as their workflows upload them."""
     entry = {
         "id": "health", "verdict": "critical", "kind": None, "severity": "P0", "armed": True, "experiment": False,
         "reason": WHY, "runbook": "site-down",
     }  # fmt: skip
     now = datetime.now(UTC).isoformat()
-    told = {"target": "production", "started": now, "finished": now, "exit_code": 1, "checks": [entry]}
+    told = {"target": target, "started": now, "finished": now, "exit_code": 1, "checks": [entry]}
     for name, files in (
         ("report", {"allure-results/a-result.json": "{}"}),
         ("drill", {"drill.html": f"<html>{WHY}</html>"}),
@@ -164,6 +164,20 @@ def test_pages_before_the_first_run(shop: Repository, site: Site) -> None:
     assert done.status == "success", shop.summary
     assert [p.name for p in done.uploads["page"].iterdir()] == ["index.html"]
     assert "`status/` is left out: no run has left one yet" in shop.summary
+
+
+def test_pages_of_another_target(shop: Repository) -> None:
+    """The newest report may be of a preview that somebody checked by hand: its states are not the service's. Allure's
+    report is kept, and the history not once more.
+    """
+    rounds(shop, days=1, ended=60)
+    left(shop, target="preview")
+    done = published(shop)
+    assert done.status == "success", shop.summary
+    assert not (done.uploads["page"] / "report").exists()
+    assert "`report/` is left out: the last one is of preview" in shop.summary
+    assert done.outputs["Pack"] == {"report": "build/report", "history": ""}
+    assert not (shop.folder / "build/history-artifact").exists()
 
 
 def test_pages_stay_where_the_history_cannot_be_had(shop: Repository, site: Site) -> None:

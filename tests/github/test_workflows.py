@@ -219,6 +219,14 @@ def test_what_is_no_gates_business_starts_no_job(shop: Repository, payload: dict
     assert shop.run("gate", "gate", "deployment_status", payload).skipped
 
 
+def test_no_address_is_in_the_list_of_runs() -> None:
+    """The name of a run is public where the repository is: a gate by hand is told by its commit."""
+    told = yaml.safe_load((FLOWS / "gate.yml").read_text())["run-name"]
+    event = {"event": payloads.workflow_dispatch(), "event_name": "workflow_dispatch"}
+    name = filled(told, {"github": event, "inputs": {"url": "https://secret.example", "revision": SHA}})
+    assert name.split() == ["gate", SHA]
+
+
 def group(name: str, payload: dict[str, Any]) -> str:
     """The runs of a gate of which the newest ends the others."""
     told = yaml.safe_load((FLOWS / "gate.yml").read_text())["concurrency"]["group"]

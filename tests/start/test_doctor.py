@@ -284,6 +284,18 @@ def test_an_address_that_is_not_set(
     assert "nothing runs without it" not in capsys.readouterr().out
 
 
+def test_a_variable_that_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It cannot be stood in for: the sentence that names what is not set is what helps."""
+    config = tmp_path / "dialtone.toml"
+    config.write_text(
+        '[target.live]\nkind = "production"\nbase_url = "https://a.example"\n'
+        'witnesses = ["https://a.example", "https://b.example"]\n'
+        '[target.live.providers.parcels]\nbase_url = "https://p.example"\nprobe = "/up"\nquota = "${LIVE_QUOTA}"\n'
+    )
+    assert cli.main(["doctor", "--target", "live", "--config", str(config)]) == 4
+    assert "LIVE_QUOTA" in capsys.readouterr().err
+
+
 ALERTING = """
 [channels.slack]
 kind = "slack"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.start.test_detect import NEXT, tree
 
 from dialtone import cli
 from dialtone.start.detect import Found
+from dialtone.start.init import _look
 from dialtone.start.write import workflow
 from dialtone.target import load
 
@@ -159,6 +161,18 @@ def test_what_cannot_be_made(tmp_path: Path, shop: tuple[type[Shop], str], capsy
     assert cli.main(["init", "--at", str(tmp_path), "--url", url]) == 1
     assert "neither a page nor a health route answered 200" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interceptor_that_is_gone(shop: tuple[type[Shop], str], tmp_path: Path, there: bool) -> None:
+    """It ends while `init` looks, or never began: the suite is made without an experiment, and that is said."""
+    if there:
+        (tmp_path / "state.json").write_text('{"control": "http://127.0.0.1:1"}')
+        (tmp_path / "token").write_text("token")
+    asked = Namespace(page=["/"], health=[])
+    seen, trial = _look(asked, Found(packages={"stripe"}), shop[1], tmp_path)
+    assert (seen.page, trial) == (("/", "<title>Shop</title>"), None)
+    assert seen.told[-1].startswith("which provider it calls could not be seen: ")
 
 
 def test_a_next_tree_behind_an_address(tmp_path: Path, shop: tuple[type[Shop], str]) -> None:

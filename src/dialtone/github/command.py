@@ -62,10 +62,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     made.add_argument("--issue", metavar="KEY", help="one issue, updated in place")
     made.add_argument("--document", type=Path, metavar="FILE", help="this below the summary, in a private repository")
     made.add_argument("--checklist", type=Path, metavar="FILE", help="what people have to do, into the issue")
-    step(
-        "pack",
-        lambda _, job: _pack(job),
-        "what is to be uploaded: outputs the folders of report and history",
+    made = step("pack", _pack, "what is to be uploaded: outputs the folders of report and history")
+    made.add_argument(
+        "--no-history",
+        dest="history",
+        action="store_false",
+        help="the report alone: others keep the history",
     )
     step("heartbeat", lambda *_: _heartbeat(), f"tell the dead-man's switch at {HEARTBEAT} that somebody watched")
     step("pages", lambda _, job: _pages(job), "whether the repository has Pages; outputs on, url")
@@ -191,8 +193,8 @@ def _proved(full: bool) -> str:
     return f"Revision `{before['wanted'][:12]}`, proved {to_the_end}."
 
 
-def _pack(job: Job) -> int:
-    for line in keep.pack(job):
+def _pack(args: argparse.Namespace, job: Job) -> int:
+    for line in keep.pack(job, history=args.history):
         print(line)
     return 0
 

@@ -140,17 +140,20 @@ def _opened(content: bytes, folder: Path) -> Path:
     return files["history.db"]
 
 
-def pack(job: Job, build: Path = Path("build")) -> list[str]:
-    """Write what is to be uploaded; what is to be told. Outputs `report` and `history`: folders, empty for nothing."""
+def pack(job: Job, build: Path = Path("build"), *, history: bool = True) -> list[str]:
+    """Write what is to be uploaded; what is to be told. Outputs `report` and `history`: folders, empty for nothing.
+
+    Without `history` that is left where it is: a workflow that only reads it.
+    """
     key = os.environ.get(SECRET, "")
     recipient = os.environ.get(RECIPIENT, "") or (sealed.public_half(key) if key else "")
     made = bundle(build, REPORT, full=job.private, recipient=recipient)
     whole = "whole" if job.private else "sealed" if recipient else "its public part alone: the repository is public"
     told = [f"report: {len(made)} files, {whole}"]
-    history = ""
-    if recall().get("history", {}).get("keep") and PLACE.is_file():
+    where = ""
+    if history and recall().get("history", {}).get("keep") and PLACE.is_file():
         if job.private or key:  # with the public half alone no later run could open it
-            history = str(UPLOAD)
+            where = str(UPLOAD)
             _keep(UPLOAD, "" if job.private else recipient)
             told.append("history: kept" + ("" if job.private else ", sealed"))
         else:
@@ -158,7 +161,7 @@ def pack(job: Job, build: Path = Path("build")) -> list[str]:
                 f"::notice title=history::the repository is public and there is no {SECRET}: no history is kept."
                 " Give it that secret, or DIALTONE_HISTORY=postgresql://…"
             )
-    job.output(report=str(REPORT), history=history)
+    job.output(report=str(REPORT), history=where)
     return told
 
 

@@ -30,6 +30,7 @@ OFF = (
     "Pages are off: nothing is published. To turn them on: Settings, Pages, Build and deployment, Source: GitHub"
     " Actions; then start this workflow again"
 )
+_NONE = "no run has left one yet"
 DRILL, DRILL_PAGE = Path("drill-public.json"), Path("drill.html")
 """What `fetch` leaves of the last drill in the build folder."""
 
@@ -65,7 +66,8 @@ def site(target: str, to: Path, *, title: str, build: Path = Path("build")) -> l
     if not (to / "index.html").is_file():
         put(to / "index.html", page(title, _index(title, links)))
     told = [f"`{name}/`: {what}" for name, what in links]
-    told += [f"`{name}/` is left out: no run has left one yet" for name, (there, _) in had.items() if not there]
+    none = {"report": _of_another(build, target), "drill": f"{_NONE}, or it is older than GitHub keeps any, 90 days"}
+    told += [f"`{name}/` is left out: {none.get(name) or _NONE}" for name, (there, _) in had.items() if not there]
     if (build / "allure-results").is_dir() and not (build / "allure-report/index.html").is_file():
         told.append("Allure's report could not be made: the step Allure says why")
     with contextlib.suppress(OSError):
@@ -87,7 +89,13 @@ def _report(build: Path, target: str, to: Path, *, closed: bool) -> bool:
             return False
         _copied(to / "report.html", to / "index.html")
         return True
-    return _allowed(read_json(build / "verdicts.json"), to)
+    return not _of_another(build, target) and _allowed(read_json(build / "verdicts.json"), to)
+
+
+def _of_another(build: Path, target: str) -> str:
+    """What is wrong with the target of the last report; empty for nothing: each workflow of checks leaves one."""
+    told = read_json(build / "verdicts.json").get("target", target)
+    return "" if told == target else f"the last one is of {told}"
 
 
 def _drill(build: Path, to: Path, *, closed: bool) -> bool:

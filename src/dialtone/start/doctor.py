@@ -213,15 +213,17 @@ def _target(path: Path, name: str, environ: Mapping[str, str]) -> tuple[Target, 
     """The target, and the variables that it cannot do without and that are not set: addresses that nobody asks here."""
     try:
         return load(path, name, environ), []
-    except ProfileError:
+    except ProfileError as first:
         unset = sorted(n for n in set(_NEEDED.findall(str(raw(path, name)))) if not environ.get(n))
         if raw(path, name).get("kind") == "sandbox":
             raise ProfileError(f"{name} is a sandbox: a run starts it with all that it needs (pytest checks)") from None
         if not unset:
             raise
-        return load(
-            path, name, {**environ, **{n: f"https://{n.lower().replace('_', '-')}.invalid" for n in unset}}
-        ), unset
+        instead = {n: f"https://{n.lower().replace('_', '-')}.invalid" for n in unset}
+        try:
+            return load(path, name, {**environ, **instead}), unset
+        except ProfileError:  # of a value that no address can stand for, or of another mistake: tried once it is set
+            raise first from None
 
 
 def _sql(path: Path, target: Target) -> int:

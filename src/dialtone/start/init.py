@@ -122,14 +122,18 @@ def _look(
     args: argparse.Namespace, found: Found, base: str, interceptor: Path | None = None
 ) -> tuple[Seen, Trial | None]:
     from dialtone.http.client import Client
-    from dialtone.interceptor.client import Controller
+    from dialtone.interceptor.client import ControlError, Controller
 
     with Client(base) as client:
         seen = look(client, [*args.page, *found.paths], [*args.health, *found.health])
         if interceptor is None:
             return seen, None
-        with Controller.attached(interceptor) as controller:
-            return seen, find(controller, client, seen, sdks(found.packages))
+        try:
+            with Controller.attached(interceptor) as controller:
+                return seen, find(controller, client, seen, sdks(found.packages))
+        except ControlError as wrong:
+            seen.told.append(f"which provider it calls could not be seen: {wrong}")
+            return seen, None
 
 
 def _enough(seen: Seen) -> bool:

@@ -187,3 +187,21 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "drill.json").unlink()
     assert cli.main([*here, *named, "--target", "preview"]) == 1
     assert "nothing is known of preview" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_damaged_history_is_not_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: bool
+) -> None:
+    """Where it usually lies it may be missing, and not be unreadable, whether a workflow names that place or nobody."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIALTONE_HISTORY", raising=False)
+    if named:
+        monkeypatch.setenv("DIALTONE_HISTORY", "build/history.db")
+    told = {"target": "production", "started": "", "finished": "", "checks": [{**entry("web"), "armed": True}]}
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/verdicts.json").write_text(json.dumps(told))
+    assert cli.main(["report"]) == 0
+    (tmp_path / "build/history.db").write_bytes(b"no database" * 99)
+    assert cli.main(["report"]) == 4
+    assert "history.db" in capsys.readouterr().err

@@ -125,11 +125,12 @@ def _profile(config: Path, target: str) -> dict[str, Any]:
 def _store(args: argparse.Namespace) -> Store | None:
     """The history; none where the usual place has none, since a run may not have kept any."""
     try:
-        return Store.open(place_of(args.store, os.environ))
+        place = place_of(args.store, os.environ)
     except StoreError:
         if args.store or os.environ.get(VARIABLE, DEFAULT) not in ("", DEFAULT):
             raise
         return None
+    return Store.open(place)
 
 
 def _drill(document: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
