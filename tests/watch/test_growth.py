@@ -82,14 +82,20 @@ def test_no_table_grows_by_rounds(clerk: Clerk, tmp_path: Path) -> None:
 
 
 def blocks(work: Callable[[int], None], count: int) -> int:
-    """Blocks of memory that `count` rounds leave behind, once as many have warmed everything up."""
+    """Blocks of memory that `count` rounds leave behind, once as many have warmed everything up.
+
+    The whole process is counted, threads of other tests' servers too: of three times at most the least.
+    """
     work(0)
     work(count)
-    gc.collect()
-    before = sys.getallocatedblocks()
-    work(2 * count)
-    gc.collect()
-    return sys.getallocatedblocks() - before
+    left: list[int] = []
+    while len(left) < 3 and (not left or left[-1] >= NOISE):
+        gc.collect()
+        before = sys.getallocatedblocks()
+        work((2 + len(left)) * count)
+        gc.collect()
+        left.append(sys.getallocatedblocks() - before)
+    return min(left)
 
 
 def test_the_clerk_keeps_no_object_of_a_round(clerk: Clerk) -> None:
