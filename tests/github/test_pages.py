@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,15 @@ WHY = "answered 500 at https://internal.example/up"
 SITE = "https://acme.github.io/shop"
 
 
-def left(shop: Repository, *, private: bool = True, recipient: str = "", target: str = "production") -> None:
-    """A run of checks and a drill of the default branch, as their workflows upload them."""
+def left(
+    shop: Repository, *, private: bool = True, recipient: str = "", target: str = "production", ago: float = 0.0
+) -> None:
+    """A run of checks, `ago` seconds, and a drill of the default branch, as their workflows upload them."""
     entry = {
         "id": "health", "verdict": "critical", "kind": None, "severity": "P0", "armed": True, "experiment": False,
         "reason": WHY, "runbook": "site-down",
     }  # fmt: skip
-    now = datetime.now(UTC).isoformat()
+    now = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
     told = {"target": target, "started": now, "finished": now, "exit_code": 1, "checks": [entry]}
     for name, files in (
         ("report", {"allure-results/a-result.json": "{}"}),
@@ -216,6 +218,14 @@ def test_pages_after_a_start_that_was_dropped(shop: Repository) -> None:
     now = datetime.now(UTC).timestamp()
     assert tally(store, "production", "health", now - 86_400, now).coverage > COVERED
     store.close()
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(45, "down"), (75, "unknown")])
+def test_pages_without_a_history(shop: Repository, minutes: int, state: str) -> None:
+    """A public repository without a key has the last report alone: it speaks for two rounds, and no longer."""
+    left(shop, private=False, ago=minutes * 60)
+    done = published(shop, payloads.schedule(private=False))
+    assert json.loads((done.uploads["page"] / "status/status.json").read_text())["state"] == state
 
 
 def test_pages_do_not_wait_for_allure(shop: Repository) -> None:

@@ -64,13 +64,14 @@ def held(history: bytes, folder: Path) -> list[int]:
         return [every for (every,) in connection.execute("SELECT every FROM dialtone_run")]
 
 
-@pytest.mark.parametrize("path", [FLOWS / "checks.yml", ROOT / "src/dialtone/start/workflows/checks.yml"])
-def test_checks_say_how_often_they_are(path: Path) -> None:
-    """What a round counts for is the time to the next one: as the cron beside it."""
-    text = path.read_text()
-    (cron,) = re.findall(r'cron: "(.+)"', text)
-    (every,) = re.findall(r'DIALTONE_EVERY: "(\d+)"', text)
-    assert int(every) == 365 / 12 * 86_400 / starts_a_month(cron)
+@pytest.mark.parametrize("folder", [FLOWS, ROOT / "src/dialtone/start/workflows"])
+def test_checks_say_how_often_they_are(folder: Path) -> None:
+    """What a round counts for is the time to the next one: as the cron beside it, and as the pages have it."""
+    checks = (folder / "checks.yml").read_text()
+    (cron,) = re.findall(r'cron: "(.+)"', checks)
+    for text in (checks, (folder / "pages.yml").read_text()):
+        (every,) = re.findall(r'DIALTONE_EVERY: "(\d+)"', text)
+        assert int(every) == 365 / 12 * 86_400 / starts_a_month(cron)
 
 
 def test_a_breach_is_red_and_told(shop: Repository, site: Site, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,28 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "nothing is known of preview" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("every", "state"), [("", "unknown"), ('every = "1h"', "up"), ("every = 9", None)])
+def test_how_long_a_run_without_history_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], every: str, state: str | None
+) -> None:
+    """For two rounds, which are as far apart as the profile says; one that cannot be read is told."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIALTONE_HISTORY", raising=False)
+    monkeypatch.delenv("DIALTONE_EVERY", raising=False)
+    (tmp_path / "dialtone.toml").write_text(
+        f'[target.production]\nkind = "production"\n[target.production.schedule]\n{every}\n'
+    )
+    ended = datetime.fromtimestamp(time.time() - 3600, UTC).isoformat()
+    told = {"target": "production", "started": ended, "finished": ended, "checks": [entry("web")]}
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/verdicts.json").write_text(json.dumps(told))
+    assert cli.main(["report", "--public"]) == (4 if state is None else 0)
+    if state:
+        assert json.loads((tmp_path / "build/status.json").read_text())["state"] == state
+    else:
+        assert "schedule.every: a duration needs a number and a unit" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_damaged_history_is_not_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: bool
@@ -198,7 +222,7 @@ def test_a_damaged_history_is_not_none(
     monkeypatch.delenv("DIALTONE_HISTORY", raising=False)
     if named:
         monkeypatch.setenv("DIALTONE_HISTORY", "build/history.db")
-    told = {"target": "production", "started": "", "finished": "", "checks": [{**entry("web"), "armed": True}]}
+    told = {"target": "production", "started": "", "finished": "", "checks": [entry("web")]}
     (tmp_path / "build").mkdir()
     (tmp_path / "build/verdicts.json").write_text(json.dumps(told))
     assert cli.main(["report"]) == 0

@@ -7,14 +7,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dialtone.history.commands import place_of
 from dialtone.history.engines import StoreError
 from dialtone.history.location import DEFAULT, VARIABLE
-from dialtone.history.store import Store
+from dialtone.history.store import HOLDS, Store
 from dialtone.report.pages import drilled
 from dialtone.report.pages.daily import Daily, gather
 from dialtone.report.pages.daily_page import daily_page
@@ -109,6 +109,7 @@ def _told(args: argparse.Namespace, now: float) -> tuple[Daily, dict[str, list[s
             told=_drill(args.build / "drill.json"),
             figures=not args.public,
             runbook=str(profile.get("runbook", "")),
+            every=_every(profile),
         )
         return told, profile.get("components", {})
     finally:
@@ -120,6 +121,19 @@ def _profile(config: Path, target: str) -> dict[str, Any]:
     from dialtone.target.load import raw
 
     return raw(config, target) if target in raw(config) else {}
+
+
+def _every(profile: Mapping[str, Any]) -> float:
+    """Seconds between rounds, for a run that is in no history: as who starts them says, else the profile."""
+    from dialtone.target import ProfileError
+    from dialtone.target.duration import seconds
+
+    told = os.environ.get("DIALTONE_EVERY")
+    written = profile.get("schedule", {}).get("every")
+    try:
+        return float(told) if told else seconds(written) if written else HOLDS
+    except ValueError as wrong:
+        raise ProfileError(f"schedule.every: {wrong}") from None
 
 
 def _store(args: argparse.Namespace) -> Store | None:

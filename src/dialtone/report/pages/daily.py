@@ -86,8 +86,10 @@ def gather(
     told: tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]] = ({}, ()),
     runbook: str = "",
     figures: bool = True,
+    every: float = HOLDS,
 ) -> Daily:
-    """Put together what is known of a target. `verdicts` counts when it is of this target; `told` is a drill.
+    """Put together what is known of a target. `verdicts` counts when it is of this target, and speaks for two rounds
+    that are `every` seconds apart; `told` is a drill.
 
     Without `figures` nothing is reckoned over windows: states and days are quick.
     """
@@ -98,7 +100,7 @@ def gather(
     for name, entry in entries.items():
         if entry["armed"] and (name not in found or (found[name].at or 0) < (_seconds(mine.get("started")) or 0)):
             kept = found.get(name)
-            stale = ended is None or now - ended > 2 * HOLDS
+            stale = ended is None or now - ended > 2 * every
             found[name] = Check(
                 name,
                 NOT_SEEN if stale else state(entry),
