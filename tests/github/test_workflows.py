@@ -245,6 +245,8 @@ def test_a_gate_ends_those_of_the_same_environment_alone() -> None:
     vercel = payloads.repository_dispatch("https://one.example")
     other = {**vercel, "client_payload": {**vercel["client_payload"], "environment": "staging"}}
     assert group("repository_dispatch", vercel) != group("repository_dispatch", other)
+    own = {"action": "dialtone.gate", "client_payload": {"url": "https://one.example", "sha": SHA}}
+    assert SHA in group("repository_dispatch", own)
 
 
 def test_an_environment_that_is_not_gated(shop: Repository, site: Site) -> None:
