@@ -115,7 +115,9 @@ class Journal:
         self.count += 1
         line = (self.count, self._wall(), connection, number, host, method, target, status, out, ms)
         self.lines.append(line)
-        if self._file is not None or self._listeners:
+        if self._timer is not None and len(self._pending) < KEPT:
+            self._pending.append(line)
+        elif self._file is not None or self._listeners:
             self._add(line)
 
     def event(self, kind: str, **fields: Any) -> None:

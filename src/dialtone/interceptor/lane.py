@@ -87,14 +87,17 @@ class Lane(Connection):
             head = text
             if "\r\ncontent-length" in head and "\r\ncontent-length: 0\r\n" not in head:
                 return False
-        if "\r\nconnection:" in head and "\r\nconnection: keep-alive\r\n" not in head:
+        at = head.find("\r\nconnection:")
+        if at >= 0 and not head.startswith(" keep-alive\r\n", at + 13):
             return False
         if "\r\ntransfer-encoding" in head or head.count("\r\nhost:") > 1 or target[0] != 47:
             return False
         core, host = self.core, self.host
         index = core.board.index
-        if index is not None and index.near(host, target.partition(b"?")[0]):  # type: ignore[arg-type] # a lane has its host
-            return False
+        if index is not None:
+            path = target if b"?" not in target else target[: target.find(b"?")]
+            if index.near(host, path):  # type: ignore[arg-type] # a lane has its host
+                return False
         left = self._said.left
         try:
             self._parser.feed_data(data)

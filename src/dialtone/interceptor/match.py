@@ -50,17 +50,21 @@ class Matcher:
         return True
 
 
+_Entry = tuple[dict[bytes, list["Fault"]], dict[bytes, list["Fault"]], list["Fault"], list[int]]
+"""Of a host: faults by a path, by a folder that paths begin with, all others; how long those folders are."""
+
+
 class Index:
     """Faults by host and by the literal beginning of their path."""
 
-    __slots__ = ("_hosts",)
+    __slots__ = ("_any", "_hosts")
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self._hosts: dict[str | None, tuple[dict[bytes, list[Fault]], dict[bytes, list[Fault]], list[Fault]]] = {}
+        self._hosts: dict[str | None, _Entry] = {}
         for fault in faults:
             host = fault.matcher.host
             key = None if host is None or any(c in host for c in _MAGIC) else host
-            exact, below, rest = self._hosts.setdefault(key, ({}, {}, []))
+            exact, below, rest, _ = self._hosts.setdefault(key, ({}, {}, [], []))
             path = fault.spec.match.path
             if path is None:
                 rest.append(fault)
@@ -70,6 +74,9 @@ class Index:
                 literal = path[: min(at for c in _MAGIC if (at := path.find(c)) >= 0)]
                 folder = literal[: literal.rfind("/") + 1].encode("latin-1", "replace")
                 (below.setdefault(folder, []) if folder else rest).append(fault)
+        for _, below, _, lengths in self._hosts.values():
+            lengths.extend(sorted({len(folder) for folder in below}))
+        self._any = self._hosts.get(None)
 
     def candidates(self, host: str, head: RequestHead) -> list[Fault]:
         """The faults whose head matches, in the order of their plans."""
@@ -81,19 +88,17 @@ class Index:
     def near(self, host: str, path: bytes) -> list[Fault]:
         """The faults that may mean a request, by its host and the beginning of its path; in no order."""
         found: list[Fault] = []
-        for key in (host, None):
-            entry = self._hosts.get(key)
+        for entry in (self._hosts.get(host), self._any):
             if entry is None:
                 continue
-            exact, below, rest = entry
-            if exact and (here := exact.get(path)):
-                found += here
-            if below:
-                at = path.find(b"/")
-                while at >= 0:
-                    if here := below.get(path[: at + 1]):
-                        found += here
-                    at = path.find(b"/", at + 1)
+            exact, below, rest, lengths = entry
+            if path in exact:
+                found += exact[path]
+            for length in lengths:
+                if length > len(path):
+                    break
+                if (folder := path[:length]) in below:
+                    found += below[folder]
             if rest:
                 found += rest
         return found

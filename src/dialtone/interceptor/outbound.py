@@ -101,8 +101,9 @@ class Outbound(asyncio.Protocol):
         if status is None or end < 4:
             return False
         head = str(data[:end], "latin-1").lower()
+        at = head.find("\r\nconnection:")
         if f"\r\ncontent-length: {len(data) - end}\r\n" not in head or (
-            "\r\nconnection:" in head and "\r\nconnection: keep-alive\r\n" not in head
+            at >= 0 and not head.startswith(" keep-alive\r\n", at + 13)
         ):
             return False
         # Whatever else the head may say of its length: llhttp has to see the end here too, or it is refused.
