@@ -33,7 +33,7 @@ _SESSION = "-c statement_timeout=8000 -c idle_in_transaction_session_timeout=800
 _ASKED = 0.5  # seconds for an idle connection to say that it is alive, when another one was silent
 _SUSPECT = 10.0  # seconds after a silence in which idle connections are asked
 _FAILURES = 2  # in a row: then the server is taken for away
-_LOST = 45.0  # seconds, with a defect: far longer than any recovery may take
+_LOST = 45.0  # seconds, with a defect: longer than any recovery may take
 _AWAY = 1.0  # seconds in which nobody tries a server that is away
 
 
@@ -167,6 +167,9 @@ class Database:
                     cut.cancel()
         except psycopg.errors.QueryCanceled:
             self._breaker.gave_up()
+            raise
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable):
+            self._breaker.succeeded()  # the server refused one statement; it and the connection are well
             raise
         except psycopg.OperationalError as error:
             if loop.time() - started >= seconds:

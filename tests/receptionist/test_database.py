@@ -54,6 +54,28 @@ def test_a_server_that_stays_away_is_an_error() -> None:
         migrate("postgresql://nobody@127.0.0.1:1/nothing", patience=0.1)
 
 
+def test_a_refused_statement_says_nothing_of_the_server(databases: Databases, db: Session) -> None:
+    """A lock that is not to be had is an error of that statement: the connections of the pool stay, and are good."""
+
+    async def run() -> None:
+        database = Database(databases.url)
+        await database.open()
+        try:
+            with db.transaction():
+                db.execute("LOCK TABLE businesses IN ACCESS EXCLUSIVE MODE")
+                for _ in range(4):
+                    with pytest.raises(psycopg.errors.LockNotAvailable):
+                        async with database.transaction() as connection:
+                            await connection.execute("LOCK TABLE businesses IN ACCESS SHARE MODE NOWAIT")
+            made = database._pool.get_stats()["connections_num"]
+            assert made == 2  # none was thrown away
+            assert database._breaker.admits()
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
 def test_the_pool_outlives_its_connections(databases: Databases) -> None:
     """Connections that the server closed are replaced without a request failing; a rolled back one leaves nothing."""
 
