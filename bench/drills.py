@@ -128,8 +128,9 @@ class Victim:
         for process in _family(self.process.pid):
             with contextlib.suppress(psutil.Error):
                 self.seen.setdefault(process.pid, process.create_time())
+        # Of the sandboxes that are there: a port of one that ended before may be anybody's by now.
+        self.ports = set().union(*(_ports(folder / "state.json") for folder in self.runs.glob("run-*")))
         for folder in self.runs.glob("run-*"):
-            self.ports |= _ports(folder / "state.json")
             with contextlib.suppress(OSError):
                 self.faulted |= '"kind":"fault begins"' in (folder / "interceptor/journal.jsonl").read_text()
 
@@ -168,7 +169,11 @@ def kills(bench: Bench, number: int, at_once: int, chance: random.Random) -> Non
         length = time.monotonic() - began
         moments = [chance.uniform(0, length) for _ in range(number)]
         places = [Path(place) / str(one) for one in range(number)]
-        gone, left, faulted = zip(*pool.map(_killed, places, moments), strict=True)
+        try:
+            gone, left, faulted = zip(*pool.map(_killed, places, moments), strict=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     print(f"{number} drills of {length:.0f} s killed, {sum(faulted)} after a fault was put")
     bench.bar("slowest end of everything", round(max(gone), 2), "s", most=TTL)
     bench.bar("killed drills that left something", sum(map(bool, left)), "drills", most=0)
@@ -179,10 +184,12 @@ def kills(bench: Bench, number: int, at_once: int, chance: random.Random) -> Non
 def _killed(place: Path, moment: float) -> tuple[float, list[str], bool]:
     """Kill one; seconds until all of it was gone, what was left, whether it had put a fault."""
     victim = Victim(place)
-    while not victim.live(moment):  # it was over before: earlier in the next one
-        place, moment = place.with_name(f"{place.name}-again"), moment * 0.9
-        victim = Victim(place)
-    seconds, rest = victim.kill(), victim.left()
+    try:
+        while not victim.live(moment):  # it was over before: earlier in the next one
+            place, moment = place.with_name(f"{place.name}-again"), moment * 0.9
+            victim = Victim(place)
+    finally:
+        seconds, rest = victim.kill(), victim.left()
     if rest:
         print(f"left by {place.name}: {'; '.join(rest[:5])}")
     return seconds, rest, victim.faulted
@@ -196,10 +203,12 @@ def main() -> int:
     bench.parser.add_argument("--only", choices=["rows", "kills"], help="one half of it")
     bench.parser.add_argument("--seed", type=int, default=8, help="of the moments (default: 8)")
     quick, args = bench.quick, bench.arguments
+    if args.only:
+        bench.name += f"-{args.only}"  # beside the bars of the whole, not over them
     if args.only != "kills":
-        in_a_row(bench, args.rows or (2 if quick else 10), full=not quick)
+        in_a_row(bench, (2 if quick else 10) if args.rows is None else args.rows, full=not quick)
     if args.only != "rows":
-        number = args.kills or (3 if quick else 100)
+        number = (3 if quick else 100) if args.kills is None else args.kills
         kills(bench, number, args.at_once, random.Random(args.seed))  # noqa: S311 - moments that can be repeated
     return bench.finish()
 
