@@ -52,11 +52,11 @@ def tenants(tenants, callers_so_far):
 @pytest.fixture
 def book(book, number, callers_so_far):
     """`book(tenant)`: a caller books the next free hour, or a given one; what the caller is told is a promise."""
-    hours: dict[str, Iterator[tuple[int, str]]] = {}
+    hours: dict[str, Iterator[int]] = {}
 
     def make(tenant: Mapping[str, Any], hour: tuple[int, str] | None = None) -> Any:
-        free = hours.setdefault(str(tenant["id"]), _hours())
-        days, at = hour or next(free)
+        free = hours.setdefault(str(tenant["id"]), itertools.count())
+        days, at = hour or _hour(next(free))  # several at once: a count may be asked by all, a generator may not
         caller, begun = number(), time.time()
         told = Answer.DOUBT
         try:
@@ -81,8 +81,9 @@ def book_at(booking, hook):
     return make
 
 
-def _hours() -> Iterator[tuple[int, str]]:
-    return ((day, f"{hour:02d}:00") for day in itertools.count(3) for hour in range(9, 17))
+def _hour(number: int) -> tuple[int, str]:
+    day, hour = divmod(number, 8)
+    return 3 + day, f"{9 + hour:02d}:00"
 
 
 @dataclass
@@ -158,11 +159,12 @@ def at_once():
 
 @pytest.fixture
 def connected(tenants, target):
-    """`connected()`: a tenant whose calendar is connected; `expired=True` with a token that has to be refreshed."""
+    """`connected()`: a tenant whose calendar is connected; `expired=True` with a token that has to be refreshed,
+    by `grant` instead of the profile's."""
 
-    def make(*, expired: bool = False, **fields: Any) -> Any:
+    def make(*, expired: bool = False, grant: str | None = None, **fields: Any) -> Any:
         token = "ya29.dialtone-expired" if expired else access_token(target, "google")
-        grant = target.secret("google_refresh_token")
+        grant = grant or target.secret("google_refresh_token")
         life = "-60" if expired else "3000"
         return tenants(connected="true", access_token=token, refresh_token=grant, token_life=life, **fields)
 

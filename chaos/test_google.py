@@ -89,11 +89,13 @@ def test_an_event_in_doubt_is_written_once(story, fault, connected, book, reconc
     faults={"slow": fault("latency", host=TOKENS, seconds=0.6)},
     catches=["refresh-race"],
 )
-def test_two_processes_refresh_once(story, fault, tenants, book, reconciled, at_once, run, db, target, served):
+def test_two_processes_refresh_once(
+    story, fault, tenants, connected, book, reconciled, at_once, run, db, target, served
+):
     """Several bookings meet an expired token that may be used once: one refreshes, and the business stays connected."""
     story.steady("callers get all that they are promised", lambda: served(tenants()))
     grant = f"{target.secret('google_rotating_token')}-{run.id()}"
-    tenant = tenants(connected="true", access_token="ya29.dialtone-expired", refresh_token=grant, token_life="-60")
+    tenant = connected(expired=True, grant=grant)
     with story.fault(fault):
         booked = at_once(book, *[tenant] * 4)
         story.fallback("all callers get their appointments", all(booking.success for booking in booked))

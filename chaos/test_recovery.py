@@ -41,8 +41,6 @@ def recovery(deployment, recovering, booking):
     dependency="postgres",
     runbook="data-loss",
     severity="P0",
-    recover_within="1m",
-    rpo="5s",
     needs=NEEDS,
     catches=["archive-copies-half", "postgres-no-reconnect"],
 )
@@ -61,8 +59,6 @@ def test_deleted_instance_comes_back(recovery):
     dependency="postgres",
     runbook="data-loss",
     severity="P0",
-    recover_within="1m",
-    rpo="5s",
     needs=NEEDS,
     catches=["archive-copies-half", "postgres-no-reconnect"],
 )
@@ -80,8 +76,6 @@ def test_corrupted_file_is_replaced(recovery):
     dependency="postgres",
     runbook="data-loss",
     severity="P0",
-    recover_within="1m",
-    rpo="5s",
     needs=[*NEEDS, "statements.drop_table"],
     catches=["archive-copies-half", "postgres-no-reconnect"],
 )
@@ -100,8 +94,6 @@ def test_dropped_table_comes_back(recovery, target):
     dependency="postgres",
     runbook="data-loss",
     severity="P0",
-    recover_within="1m",
-    rpo="5s",
     needs=[*NEEDS, "statements.bad_migration"],
     catches=["archive-copies-half", "postgres-no-reconnect"],
 )

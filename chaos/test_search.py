@@ -45,7 +45,7 @@ NEEDS = [
     recover_within=60,
     catches=["fee-no-idempotency-key", "tool-retry-charges"],
 )
-def test_no_schedule_breaks_the_books(search, book, at_once, tenants, connected, hook,
+def test_no_schedule_breaks_the_books(search, book, at_once, connected, hook,
                                       reconciled, run, journal, callers, target):  # fmt: skip
     """Schedules of faults, customers and deliveries, as a seed draws them."""
     told: list[Any] = []
@@ -71,9 +71,8 @@ def test_no_schedule_breaks_the_books(search, book, at_once, tenants, connected,
 
         def expired():
             grant = f"{target.secret('google_rotating_token')}-{run.id()}"
-            old = {"access_token": "ya29.dialtone-expired", "refresh_token": grant, "token_life": "-60"}
             grants.append(grant)
-            at_once(book, *[tenants(connected="true", **old)] * 4)
+            at_once(book, *[connected(expired=True, grant=grant)] * 4)
 
         def payment():
             stripe = hook("stripe", tenant)

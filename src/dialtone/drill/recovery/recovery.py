@@ -214,8 +214,10 @@ class Recovery(Course):
         """What the record of the drill has of it: its times are seconds from the loss on."""
         told = f"{self._what}: {found.told}"
         figures = {"loss": self._what, "told": told, **asdict(found), "seconds_to_restore": self._restored}
+        alert_within, rto, rpo = running().meta.aims.alert_within, self._rto.levels.alert, self._rpo.levels.alert
         running().notes["recovery"] = figures
         running().notes["experiment"] = {
+            "objectives": {"alert_within": alert_within, "recover_within": rto, "rpo": rpo},
             "seconds_to_detect": found.seconds_to_detect,
             "seconds_to_alert": self._alerted,
             "seconds_to_recover": found.seconds_to_recover,
