@@ -151,6 +151,17 @@ def test_rounds_without_a_defect_do_not_depend_on_what_is_chosen(folder: Path) -
     assert matrix.without(["d1"]).items() <= whole.items()
 
 
+def test_a_round_is_kept_for_what_it_was_held_against(folder: Path) -> None:
+    """One that was held against fewer, of a smaller scope, says nothing of the others."""
+    experiments = [_known(f"e{number}", "d1") for number in range(4)]
+    arguments = argparse.Namespace(build=folder, target="sandbox", seed=0, complete=False, fresh=False, jobs=1)
+    few, all_, again = (
+        Matrix(arguments, known, DEFECTS, print, lambda: None)  # type: ignore[arg-type, return-value]
+        for known in (experiments[:2], experiments, experiments)
+    )
+    assert few._key("d1") != all_._key("d1") == again._key("d1")
+
+
 def test_long_rounds_come_first(folder: Path) -> None:
     """Those that most experiments claim; of equals in the order of the list."""
     experiments = [_known("a", "d2"), _known("b", "d2", "d3"), _known("c", "d2", "d3"), _known("d", "d1")]

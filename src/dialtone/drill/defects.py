@@ -121,20 +121,24 @@ class Matrix:
             return list(self._experiments)
         return for_defect(name, self._experiments, self._args.seed)
 
+    def _key(self, name: str) -> str:
+        """What a round is kept by: one that was held against fewer says nothing of the others."""
+        return name if name in self._healthy else f"{name}-{_hashed(self.against(name))}"
+
     def without(self, chosen: Sequence[str]) -> dict[str, list[Known]]:
         """The rounds without a defect: all that any round has, in parts that do not depend on what was chosen."""
         wanted = {e.id for name in chosen for e in self.against(name)}
         known = list(self._experiments)
         parts = [known[at : at + _PART] for at in range(0, len(known), _PART)]
         parts = [part for part in parts if any(e.id in wanted for e in part)]
-        return {f"{HEALTHY}-{sha256(' '.join(e.id for e in p).encode()).hexdigest()[:8]}": p for p in parts}
+        return {f"{HEALTHY}-{_hashed(part)}": part for part in parts}
 
     def run(self, chosen: Sequence[str]) -> dict[str, Round]:
         """All rounds, those that are kept first; one without a defect that is not clean ends it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._healthy = self.without(chosen)
         names = [*self._healthy, *chosen]
-        rounds = {name: kept for name in names if (kept := self._kept.get(name)) is not None}
+        rounds = {name: kept for name in names if (kept := self._kept.get(self._key(name))) is not None}
         due = [name for name in names if name not in rounds]
         if rounds:
             self._say(f"{len(rounds)} of {len(names)} rounds are kept from unchanged sources")
@@ -146,7 +150,7 @@ class Matrix:
                 told = "without a defect" if name in self._healthy else name
                 self._say(f"{len(rounds):>3}/{len(names)} {told}: {self._told(shown, wrong)} ({shown.seconds:.0f} s)")
                 if not wrong:
-                    self._kept.put(name, shown)
+                    self._kept.put(self._key(name), shown)
                 elif name in self._healthy:
                     raise CampaignError(f"without a defect: {'; '.join(wrong)}")
         finally:
@@ -203,6 +207,10 @@ class Matrix:
         if wrong:
             return "; ".join(wrong)
         return f"failed by {', '.join(shown.red[:3])}" if shown.red else "nothing fails"
+
+
+def _hashed(experiments: Sequence[Known]) -> str:
+    return sha256(" ".join(e.id for e in experiments).encode()).hexdigest()[:8]
 
 
 def _of(defect: Defect, claims: Sequence[Claims], against: Sequence[Known], shown: Round) -> list[str]:
