@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.drill.conftest import Customer
 
-from dialtone.drill import Act, Answer, Duty, Entry, Promise, reconcile
+from dialtone.drill import Act, Answer, Duty, Entry, Promise, Retry, reconcile
 from dialtone.drill import search as searching
 from dialtone.drill.declared import fault
 from dialtone.drill.schedule import StoryFileError, alone, read, size
@@ -104,6 +104,44 @@ def test_the_shortest_story_is_found(
 
     again = searched(story, controller, Shop(customer, broken), **{REPLAY: str(file)})
     assert again.ran[shortest] == found
+
+
+def test_what_is_kept_is_done_once_more_by_a_retry(story: Story, controller: Controller, customer: Customer) -> None:
+    """The books balance, and a retry is due: the double is this schedule's, not the next one's."""
+    shop = Shop(customer, "")
+    looks = 0
+
+    def look() -> Any:
+        nonlocal looks
+        looks += 1
+        doubled = shop.broken and looks > 3
+        entries = [*shop.charges, *(Entry(e.key, e.id + "-again") for e in shop.charges if doubled)]
+        later = [Retry("charge", p.key, 1.0) for p in shop.promises if shop.broken and not doubled]
+        return reconcile(shop.promises, {"charges": entries}, [Duty("charge", "sale", "charges")], retries=later)
+
+    search = Search(story, controller, "books", environ={}, sleep=lambda _: None)
+    search(shop.begin, FAULTS, look)
+    looks, shop.broken = 0, "retries"
+    assert search.run((Act("buys", ("slow",)),)) == "1 doubled (charge)"
+
+
+def test_what_is_still_on_its_way_is_not_said_to_hold(story: Story, controller: Controller, customer: Customer) -> None:
+    """It is told that something was open, and not waited for again after the next schedule."""
+    shop = Shop(customer, "")
+    stuck: list[Retry] = []
+    now = iter(range(0, 10_000, 3))
+    duty = [Duty("charge", "sale", "charges")]
+
+    def look() -> Any:
+        return reconcile(shop.promises, {"charges": shop.charges}, duty, retries=stuck)
+
+    search = Search(story, controller, "books", environ={}, clock=lambda: float(next(now)), sleep=lambda _: None)
+    search(shop.begin, FAULTS, look, known=[(Act("looks"),)])
+    stuck.append(Retry("charge", "k", 1.0))
+    assert search.run((Act("buys", ("slow",)),)) == ""
+    assert search.run((Act("buys", ("page",)),)) == ""
+    search._found(None, "", "2 schedules", write=False)
+    assert "after 1 of them something was still on its way" in story.steps[-1]["what"]
 
 
 def test_books_that_hold_are_said_to(story: Story, controller: Controller, customer: Customer) -> None:
