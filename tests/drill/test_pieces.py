@@ -222,6 +222,8 @@ def test_the_document_of_a_drill(folder: Path) -> None:
     assert told["matrix"]["classes"] == {"a": 1, "b": 1, "c": 0}
     (line,) = records.trend(folder)
     assert line["experiments"]["first"]["verdict"] == "pass"
+    assert "second" in (folder / "drill.html").read_text()
+    assert "second" in (folder / "drill.md").read_text()
 
 
 def test_the_trend_keeps_the_last_drills(folder: Path) -> None:

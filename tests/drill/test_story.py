@@ -73,6 +73,12 @@ def test_a_fault_that_met_nothing_is_inconclusive(story: Story, record: Record) 
     assert verdict(story, record) == "inconclusive: the fault met nothing: status at api.test"
 
 
+def test_a_pattern_of_several_hosts_is_none_of_them(story: Story) -> None:
+    """A cell of the matrix is a host that was hit; of several nobody knows which."""
+    story._hosts = ["a.up.io", "b.up.io", "api.test"]
+    assert (story.named("*.up.io"), story.named("*"), story.named("*.test")) == ("*.up.io", "*", "api.test")
+
+
 def test_a_refusal_counts_what_stood(story: Story, record: Record, customer: Customer, proxy: Proxy) -> None:
     """A kept connection is reset with the host; who is refused after is nobody's count."""
     with proxy.connect() as kept:
@@ -195,13 +201,27 @@ def test_what_does_not_recover_in_time(story: Story, record: Record, customer: C
     assert verdict(story, record) == "fail: recovery: not within 0 s: served again"
 
 
+def test_a_recovery_after_its_time_is_none(story: Story, record: Record, customer: Customer) -> None:
+    """Although it holds at the last look: the objective is a time."""
+    with story.fault(BUSY):
+        customer.served()
+    assert story.fault_ended is not None
+    story.fault_ended -= 30
+    assert not story.recovered("served again", lambda: True, within=25)
+    assert not record.notes["story"][-1]["holds"]
+    assert verdict(story, record) == "fail: recovery: not within 25 s: served again"
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
         (ledger(2, lost=1), "fail: ledger: 1 lost (row)"),
         (ledger(2, doubled=1), "fail: ledger: 1 doubled (row)"),
         (reconcile([ORDER], {"rows": []}, DUTY, retries=[LATER]), "fail: ledger: 1 still pending after 0 s (row)"),
-        (reconcile([ORDER], {"rows": [DONE]}, DUTY, retries=[LATER]), "ok"),
+        (
+            reconcile([ORDER], {"rows": [DONE]}, DUTY, retries=[LATER]),
+            "inconclusive: the ledger: 1 retries are still due: each may do again what is kept",
+        ),
         (ledger(0), "inconclusive: the ledger: nothing was promised"),
         (reconcile([ORDER], {}, DUTY), "inconclusive: the ledger: row: nobody could read rows"),
     ],

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -96,8 +96,13 @@ class Ledger:
     lines: Sequence[Line] = ()
     strays: Sequence[Line] = ()
     unknown: Sequence[str] = field(default=())
-    due: int = 0
-    """Retries that are still to come, also of what is kept: each may do it a second time."""
+    coming: frozenset[tuple[str, str]] = frozenset()
+    """Duty and key of each retry that is still to come, also of what is kept: it may do it a second time."""
+
+    @property
+    def due(self) -> int:
+        """How many retries are still to come."""
+        return len(self.coming)
 
     def of(self, outcome: Outcome, *, duty: str | None = None) -> list[Line]:
         """The lines with this outcome."""
@@ -152,7 +157,7 @@ def reconcile(
     nobody brought makes the ledger unknown, in words.
     """
     owed = _owed(promises)
-    coming = {(retry.duty, retry.key) for retry in retries if retry.due >= now - overdue}
+    coming = frozenset((retry.duty, retry.key) for retry in retries if retry.due >= now - overdue)
     counts: dict[str, dict[Outcome, int]] = {}
     lines: list[Line] = []
     strays: list[Line] = []
@@ -170,7 +175,7 @@ def reconcile(
             lines += stray
         else:
             strays += stray
-    return Ledger(counts, lines, strays, unknown, len(coming))
+    return Ledger(counts, lines, strays, unknown, coming)
 
 
 _FIRMNESS = {Answer.DOUBT: 0, Answer.NO: 1, Answer.YES: 2}
@@ -194,7 +199,7 @@ def _times(entries: Iterable[Entry]) -> Counter[str]:
 
 
 def _judged(
-    duty: Duty, owed: Mapping[str, Promise], done: Counter[str], coming: set[tuple[str, str]], lines: list[Line]
+    duty: Duty, owed: Mapping[str, Promise], done: Counter[str], coming: Set[tuple[str, str]], lines: list[Line]
 ) -> dict[Outcome, int]:
     counts = dict.fromkeys(Outcome, 0)
     name, times_of = duty.name, done.get

@@ -3,10 +3,10 @@
     story.steady("a booking works", lambda: book(tenant).success)
     callers = story.load("callers", lambda: book(tenant))
     with story.fault(fault):
-        story.fallback("every caller gets an appointment", lambda: callers.during_fault and all(...))
+        story.fallback("every caller gets an appointment", lambda: all(s.good for s in story.during_fault(callers)))
         story.alert("slack", names=["stripe"], about=tenant["id"])
     story.recovered("bookings are charged again", lambda: ...)
-    story.ledger(promises, books, duties)
+    story.ledger(reconciled)
 
 Every step is noted with its time, and the story goes on after one that does not hold: its verdict is formed at the
 end, when no fault is left. A steady state that does not hold and a fault that met nothing make it inconclusive.
@@ -32,6 +32,8 @@ from dialtone.verdict import Unarmed, Undecided
 _ASSERTIONS = {"fallback", "alert", "silence", "recovery", "ledger", "search"}
 _RARELY = 0.05
 """Pause between two looks for a recovery, as a share of what it has taken so far: so exact is the time of it."""
+_LAST_LOOK = 1.0
+"""Seconds that the last look for a recovery, begun in time, may itself take."""
 _LEDGER_PAUSE = 0.2
 """Seconds between two looks at all books."""
 
@@ -119,15 +121,16 @@ class Story:
             self._end(controller, active, may_miss=may_miss)
 
     def named(self, pattern: str) -> str:
-        """The host that a pattern means, such as an answer's `*.upstash.io`, where it is one of the target's."""
-        return next((host for host in self._hosts if fnmatchcase(host, pattern)), pattern)
+        """The host that a pattern means, such as an answer's `*.upstash.io`, where it is just one of the target's."""
+        meant = [host for host in self._hosts if fnmatchcase(host, pattern)]
+        return meant[0] if len(meant) == 1 else pattern
 
     def _end(self, controller: Controller, active: list[tuple[Active, str, str]], *, may_miss: bool) -> None:
         shown = [put.shown() for put, _, _ in active]
         controller.end([put.id for put, _, _ in active])
         self.fault_ended = self._wall()
         for told, (_, kind, host) in zip(shown, active, strict=True):
-            met, how = _met(told, self._called.get(host, 0))
+            met, how = _met(told, sum(n for one, n in self._called.items() if fnmatchcase(one, host)))
             self._step("fault ends", f"{kind} at {host}: {how}", holds=met or may_miss, host=host, fault=kind)
             if may_miss and not met:
                 continue
@@ -225,11 +228,13 @@ class Story:
         limit = self.aims.recover_within if within is None else within
 
         def rarely(pause: float) -> None:
-            time.sleep(max(pause, _RARELY * (self._wall() - ended)))
+            now = self._wall()
+            time.sleep(min(max(pause, _RARELY * (now - ended)), max(0.0, ended + limit - now)))
 
         holds = bool(eventually(look, bool, within=max(0.0, ended + limit - self._wall()), sleep=rarely))
         took = self._wall() - ended
-        self._step("recovery", f"{what}, after {took:.1f} s", holds=holds and took <= limit + 1)
+        holds = holds and took <= limit + _LAST_LOOK
+        self._step("recovery", f"{what}, after {took:.1f} s", holds=holds)
         if holds:
             self._recovered.append(took)
         else:
@@ -250,8 +255,8 @@ class Story:
         """Hold what was promised against what happened, after quiet: `look` reconciles; again until nothing is due.
 
         A retry may double what is kept, so the last one is waited for, as long as a recovery may take; what is not done
-        by then is not recovered in time. What was lost counts beyond the experiment's recovery point objective, if
-        there was a loss at `loss_at`.
+        by then is not recovered in time, and a retry that is still due then leaves the experiment inconclusive. What
+        was lost counts beyond the experiment's recovery point objective, if there was a loss at `loss_at`.
         """
         for load in self.loads:
             load.stop()
@@ -315,6 +320,11 @@ class Story:
         if self._failed:
             more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
             fail(self._failed[0] + more)
+        if self._balance is not None and self._balance.due:
+            raise Undecided(
+                f"inconclusive: the ledger: {self._balance.due} retries are still due: each may do again what is kept;"
+                " a longer recover_within waits for them"
+            )
         if not self.cells and not self._explored:
             raise Undecided("inconclusive: no fault was put")
         if not any(step["step"] in _ASSERTIONS for step in self.steps):

@@ -54,6 +54,12 @@ def test_what_is_not_as_promised_fails(entries: tuple[Entry, ...], retries: tupl
     assert change.steps[-1]["holds"] is False
 
 
+def test_what_is_kept_and_may_be_done_again_proves_nothing() -> None:
+    """A retry is still due: whether it doubles nobody knows yet."""
+    with pytest.raises(Undecided, match="1 retries are still due"):
+        _change(Entry("1", "a"), retries=(Retry("row", "1", 0.0),)).settled(1.5)
+
+
 def test_a_book_that_nobody_could_read_proves_nothing() -> None:
     """Inconclusive, never green."""
     with pytest.raises(Undecided, match="nobody could read rows"):

@@ -87,6 +87,8 @@ class Change(Course):
             raise Undecided(f"inconclusive: the ledger: {'; '.join(found.unknown)}")
         if lost or doubled:
             fail(f"{self._what}: {lost} lost, {doubled} doubled ({told})", value=lost + doubled, unit="count")
+        if found.due:
+            raise Undecided(f"inconclusive: the ledger: {found.due} retries are still due after {self._within:g} s")
         self.deployment.broken = False
         ok(
             f"{self._what}: served again after {took:.2f} s, nothing lost, nothing doubled ({told})",
