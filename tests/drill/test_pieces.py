@@ -220,10 +220,17 @@ def test_the_document_of_a_drill(folder: Path) -> None:
         ("b", "hang"): "fail",
     }
     assert told["matrix"]["classes"] == {"a": 1, "b": 1, "c": 0}
+    assert told["matrix"]["by_hand"] == []
     (line,) = records.trend(folder)
     assert line["experiments"]["first"]["verdict"] == "pass"
     assert "second" in (folder / "drill.html").read_text()
     assert "second" in (folder / "drill.md").read_text()
+
+
+def test_what_is_disturbed_by_hand_has_no_host(folder: Path) -> None:
+    """No interceptor stands before a webhook: its row is there, and said to be by hand."""
+    made = records.matrix([{"id": "x", "verdict": "pass", **_told([("a", "refuse"), ("stripe webhook", "late")])}])
+    assert (made["hosts"], made["by_hand"]) == (["a", "b", "c", "stripe webhook"], ["stripe webhook"])
 
 
 def test_the_trend_keeps_the_last_drills(folder: Path) -> None:

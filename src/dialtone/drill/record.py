@@ -110,7 +110,10 @@ class Drill:
 
 
 def matrix(experiments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Dependency x fault -> outcome. A cell that no experiment met is not in it: a hole."""
+    """Dependency x fault -> outcome. A cell that no experiment met is not in it: a hole.
+
+    `by_hand` are what no interceptor stands before (a webhook, a deployment): an experiment disturbs it by itself.
+    """
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     hosts: set[str] = set()
     for experiment in experiments:
@@ -122,12 +125,14 @@ def matrix(experiments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             )
             found["experiments"].append(experiment["id"])
             found["outcome"] = min(found["outcome"], experiment["verdict"], key=_WORST.index)
-    hosts |= {host for host, _ in cells}
+    by_hand = {host for host, _ in cells} - hosts
+    hosts |= by_hand
     classes: dict[str, int] = dict.fromkeys(sorted(hosts), 0)
     for host, _ in cells:
         classes[host] += 1
     return {
         "hosts": sorted(hosts),
+        "by_hand": sorted(by_hand),
         "faults": sorted({kind for _, kind in cells}),
         "cells": [cells[key] for key in sorted(cells)],
         "classes": classes,

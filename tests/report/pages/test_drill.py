@@ -60,6 +60,20 @@ def test_a_hole_is_shown_as_a_hole(told: dict[str, Any]) -> None:
     assert drill_text(told, []).count(f"_{drilled.HOLE}_") == 2
 
 
+def test_what_cannot_be_is_no_hole(told: dict[str, Any]) -> None:
+    """A webhook is not slow by the wire, and no provider is delivered twice: only the wire's cells can be missing."""
+    matrix = told["matrix"]
+    matrix["hosts"] = [*matrix["hosts"], "stripe webhook"]
+    matrix["faults"] = [*matrix["faults"], "late"]
+    by_hand = {"host": "stripe webhook", "fault": "late", "outcome": "pass", "experiments": ["holds"]}
+    matrix |= {"by_hand": ["stripe webhook"], "cells": [*matrix["cells"], by_hand]}
+    matrix["classes"]["stripe webhook"] = 1
+    assert drilled.holes(matrix) == (2, 5, ["smtp"])
+    empty = drilled.empty(matrix)
+    assert {(empty["stripe webhook", "refuse"]), empty["smtp", "late"]} == {drilled.CANNOT}
+    assert drill_page(told, []).count(f"<td>{drilled.CANNOT}") == 4
+
+
 def test_times_are_held_against_objectives(told: dict[str, Any]) -> None:
     """One that is late says so in a word; one that was not measured is a dash, never 0."""
     slow = experiment("slow", seconds_to_alert=10.5, seconds_to_detect=None)

@@ -140,15 +140,18 @@ def _matrix(matrix: Mapping[str, Any], bare: Sequence[str]) -> Iterator[str]:
     yield "<h2>Host × class of fault</h2>"
     if bare:
         yield f"<p>{word('no fault met', 'warn')} {escape(', '.join(bare))}</p>"
-    filled, kinds = drilled.cells(matrix), drilled.columns(matrix)
+    filled, empty, kinds = drilled.cells(matrix), drilled.empty(matrix), drilled.columns(matrix)
     head = "".join(f'<th scope="col">{escape(kind)}' for kind in kinds)
     rows = ""
     for host in matrix["hosts"]:
         rows += f'<tr><th scope="row">{escape(host)}'
         for kind in kinds:
-            outcome, number = filled.get((host, kind), (drilled.HOLE, 0))
+            outcome, number = filled.get((host, kind)) or (empty[host, kind], 0)
             more = f" <small>× {number}</small>" if number > 1 else ""
-            rows += f"<td>{word(outcome)}{more}" if number else f'<td class="hole"><i>{outcome}</i>'
+            if number:
+                rows += f"<td>{word(outcome)}{more}"
+            else:
+                rows += f'<td class="hole"><i>{outcome}</i>' if outcome == drilled.HOLE else f"<td>{outcome}"
     yield (
         '<div class="wide" role="region" tabindex="0" aria-label="Matrix of hosts and faults"><table class="m">'
         f'<thead><tr><th scope="col">host{head}<tbody>{rows}</table></div>'

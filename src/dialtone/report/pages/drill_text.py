@@ -50,13 +50,17 @@ def _lines(told: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> Ite
 
 
 def _matrix(matrix: Mapping[str, Any]) -> Iterator[str]:
-    filled, kinds = drilled.cells(matrix), drilled.columns(matrix)
+    filled, empty, kinds = drilled.cells(matrix), drilled.empty(matrix), drilled.columns(matrix)
     if not kinds:
         return
     yield f"\n| host | {' | '.join(cell(kind) for kind in kinds)} |\n|---|{'---|' * len(kinds)}"
     for host in matrix["hosts"]:
-        row = (filled.get((host, kind), (f"_{drilled.HOLE}_", 0))[0] for kind in kinds)
+        row = (filled[host, kind][0] if (host, kind) in filled else _of(empty[host, kind]) for kind in kinds)
         yield f"| {cell(host)} | {' | '.join(row)} |"
+
+
+def _of(nothing: str) -> str:
+    return f"_{nothing}_" if nothing == drilled.HOLE else nothing
 
 
 def _time(e: Mapping[str, Any], figure: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 OWN = "own answers"
 """The column of faults that are a provider's own answers (`provider.row`): each host has other ones."""
 HOLE = "not tried"
+CANNOT = "-"
+"""A class that does not exist at that host."""
 WORST = ("fail", "inconclusive", "pass")
 SHOWN = 12
 """Drills that the trend shows."""
@@ -88,10 +90,26 @@ def cells(matrix: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, int]]:
     return found
 
 
+def empty(matrix: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """What stands in each cell that nobody tried.
+
+    What is done by hand (a webhook sent twice, a bad revision) exists only where it was done; what an interceptor does
+    to one host it can do to any other.
+    """
+    filled, by_hand = cells(matrix), set(matrix.get("by_hand", ()))
+    on_wire = {kind for host, kind in filled if host not in by_hand}
+    return {
+        (host, kind): HOLE if host not in by_hand and kind in on_wire else CANNOT
+        for host in matrix["hosts"]
+        for kind in columns(matrix)
+        if (host, kind) not in filled
+    }
+
+
 def holes(matrix: Mapping[str, Any]) -> tuple[int, int, list[str]]:
-    """Cells that nobody tried, of how many, and the hosts that no fault met."""
-    filled, every = len(cells(matrix)), len(matrix["hosts"]) * len(columns(matrix))
-    return every - filled, every, [host for host, number in matrix["classes"].items() if not number]
+    """Cells that nobody tried, of how many that there are, and the hosts that no fault met."""
+    tried, missing = len(cells(matrix)), sum(told == HOLE for told in empty(matrix).values())
+    return missing, tried + missing, [host for host, number in matrix["classes"].items() if not number]
 
 
 def recoveries(told: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,11 +127,11 @@ def to_sign(told: Mapping[str, Any]) -> list[str]:
             lines.append(f"{e['id']} proved nothing: it is run again, or somebody says why not")
     if told["unarmed"]:
         lines.append(f"{len(told['unarmed'])} experiments did not run here: where else they ran, or why they need not")
-    empty, every, bare = holes(told["matrix"])
+    missing, every, bare = holes(told["matrix"])
     if bare:
         lines.append(f"No fault met {', '.join(bare)}: that is accepted")
-    if empty:
-        lines.append(f"{empty} of {every} cells of the matrix were not tried: none of them is a class that matters")
+    if missing:
+        lines.append(f"{missing} of {every} cells of the matrix were not tried: none of them is a class that matters")
     if recoveries(told):
         lines.append("RPO and RTO above are still what the business wants")
         lines.append("How long a restore of production takes, with the decision and DNS, is written down")
