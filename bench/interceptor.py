@@ -75,6 +75,7 @@ async def main():
 uvloop.run(main())
 """
 """What any proxy on this event loop costs that reads nothing, or has llhttp read and looks at nothing: our ceilings."""
+CEILINGS = {"forwarder that reads nothing": "nothing", "forwarder with llhttp alone": "llhttp"}
 TOOLS = ROOT / "build" / "tools"
 TOKEN = "bench"
 NEW = """
@@ -253,7 +254,7 @@ def others(bed: Bed, alone: bool) -> Iterator[tuple[str, str, str]]:
             folder=bed.folder, port=port, upstream=bed.upstream)),
     )  # fmt: skip
     yield "nginx proxy_pass, JSON log", "nginx-proxy", f"127.0.0.1:{port}"
-    for told, reads in (("forwarder that reads nothing", "nothing"), ("forwarder with llhttp alone", "llhttp")):
+    for told, reads in CEILINGS.items():
         port = free_port()
         bed.start(reads, bed.first, [sys.executable, "-c", FORWARDER, str(port), str(bed.upstream), reads], port)
         yield told, reads, f"127.0.0.1:{port}"
@@ -340,8 +341,7 @@ def main() -> int:
         cpu: dict[str, list[float]] = {told: [] for told in urls}
         found: dict[str, list[float]] = {told: [] for told in urls}
         alone: dict[str, list[float]] = {
-            told: []
-            for told in ("direct", "pass-through", "nginx proxy_pass, JSON log", "forwarder that reads nothing")
+            told: [] for told in ("direct", "pass-through", "nginx proxy_pass, JSON log", *CEILINGS)
         }
         for _ in range(rounds):
             for told, url in urls.items():
@@ -362,7 +362,7 @@ def main() -> int:
     )
     bench.rows(["p50 at one connection", "us"], [[told, value * 1000] for told, value in p50.items()])
     bench.rows(["200 ms delay, connections", "p50 ms", "p99 ms"], [[n, d["p50"], d["p99"]] for n, d in delays.items()])
-    for ceiling in ("forwarder that reads nothing", "forwarder with llhttp alone"):
+    for ceiling in CEILINGS:
         of, ours = rate[ceiling] / rate["direct"], rate["pass-through"] / rate[ceiling]
         print(f"a {ceiling} has {of:.3g} of direct; ours has {ours:.3g} of its")
     print()
