@@ -57,6 +57,13 @@ _RECOVERABLE = {
 DEFECTS_FILE = "defects.json"
 ARCHIVE = "archive"
 """Folder beside the data in which a recoverable cluster keeps its WAL."""
+SWITCH = "SELECT pg_walfile_name(pg_switch_wal() - 1) AS name"
+"""Have the segment in use archived; answers the one that holds the last that was written.
+
+Where nothing was written since the last switch (another's, or that of `archive_timeout`), Postgres answers the place at
+which the next segment begins, and that one is not archived before something is in it: the byte before tells which is
+(PostgreSQL's manual, System Administration Functions, Backup Control Functions).
+"""
 
 
 def program(name: str) -> Path:

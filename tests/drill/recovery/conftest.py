@@ -12,6 +12,7 @@ import pytest
 
 from dialtone.drill.recovery.backup import Backup, Taking
 from dialtone.sandbox import Sandbox
+from dialtone.sandbox.postgres import SWITCH
 
 ROWS = 3000
 
@@ -40,7 +41,7 @@ def taken(database: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Backup
         for _ in range(3):
             connection.execute("CREATE TABLE brief (x int)")
             connection.execute("DROP TABLE brief")
-            row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+            row = connection.execute(SWITCH).fetchone()
             assert row is not None
             _until((backup.archive / row[0]).exists)
     return backup

@@ -19,6 +19,7 @@ from dialtone.drill.recovery.wal import dropped
 from dialtone.judging import fail, ok, running
 from dialtone.objective import Objective
 from dialtone.sandbox import SandboxError
+from dialtone.sandbox.postgres import SWITCH
 from dialtone.verdict import Undecided
 
 _NOTICED = 10.0  # seconds within which somebody has to notice a loss
@@ -138,14 +139,8 @@ class Recovery(Course):
 
     def archived(self) -> None:
         """Have the log so far archived, where the server still can."""
-
-        def switched() -> str:
-            return str(
-                self.deployment.administrator.write("SELECT pg_walfile_name(pg_switch_wal()) AS name")[0]["name"]
-            )
-
         try:
-            last = self.deployment.archive / switched()
+            last = self.deployment.archive / str(self.deployment.administrator.write(SWITCH)[0]["name"])
         except Exception:  # noqa: BLE001 - a server in any state at all
             return
         end = self._clock() + 5
