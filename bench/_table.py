@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,15 @@ class Bench:
 
     @property
     def arguments(self) -> argparse.Namespace:
-        """The parsed command line; more options may be added to `parser` before."""
+        """The parsed command line; more options may be added to `parser` before.
+
+        From here on SIGTERM ends the bench as Ctrl-C does, by an exception: what it started ends with it.
+        """
         if self._arguments is None:
             self._arguments = self.parser.parse_args()
+            unasked = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            if unasked and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, _end)
         return self._arguments
 
     @property
@@ -80,6 +88,10 @@ class Bench:
         text = json.dumps({"bars": self._bars}, indent=1)
         (self.build / f"{self.name}.json").write_text(text + "\n")
         return 0 if all(bar["holds"] for bar in self._bars) else 1
+
+
+def _end(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def _text(value: Any) -> str:

@@ -218,7 +218,14 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp())
         try:
             again = ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv]
-            return subprocess.run(again, env={**os.environ, INSIDE: str(folder)}, check=False).returncode
+            process = subprocess.Popen(again, env={**os.environ, INSIDE: str(folder)})
+            try:
+                return process.wait()
+            except SystemExit:  # SIGTERM came to this process alone
+                process.terminate()
+                raise
+            finally:
+                process.wait()
         finally:
             folder.rmdir()
     inside(bench)

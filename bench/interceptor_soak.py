@@ -9,6 +9,7 @@ where 30 minutes add 5 MB.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -134,7 +135,7 @@ def main() -> int:
         idle = most
     port, control, upstream = free_port(), free_port(), free_port()
     end, counts = threading.Event(), {"done": 0, "failed": 0, "faults": 0, "silent": 0}
-    with tempfile.TemporaryDirectory(prefix="dialtone-soak-") as name:
+    with tempfile.TemporaryDirectory(prefix="dialtone-soak-") as name, contextlib.ExitStack() as stack:
         settings = Path(name) / "settings.json"
         host = {"upstream": f"http://127.0.0.1:{upstream}", "listen": f"127.0.0.1:{port}"}
         journal = str(Path(name) / "journal.jsonl")
@@ -147,6 +148,10 @@ def main() -> int:
         ]
         env = {**os.environ, "DIALTONE_INTERCEPTOR_TOKEN": TOKEN}
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=env) for command in commands]
+        for process in processes:
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        stack.callback(end.set)
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()
@@ -179,9 +184,6 @@ def main() -> int:
             sock.close()
         time.sleep(1)
         left = sum(one.status != "LISTEN" for one in watched.net_connections())
-        for process in processes:
-            process.terminate()
-            process.wait()
     found, half = slope([p for p in points if p[0] > seconds / 3])
     bench.rows(
         ["requests", "failed", "faults", "first, MB", "last, MB", "slope, MB in 30 min", "+/- (95 %)"],

@@ -87,6 +87,13 @@ class Process:
         self.memory: list[tuple[float, ...]] = []
         self.stopping = 0.0
 
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.stop()
+
     def metrics(self) -> dict[str, float]:
         """Plain figures by their whole names; empty while it does not answer."""
         with (
@@ -222,8 +229,6 @@ def alerts(bench: Bench, minutes: float) -> None:
             chosen = ["checks/test_site_down.py", "-k", "health or pages_answer or old_addresses"]
             filled(folder / "history.db", "sandbox", [f"before_{n}" for n in range(500)])
             words = bench.build / "watch-alerts.txt"
-            process = Process(ROOT, ["--target", "sandbox", "--", *chosen, "--no-diagnosis"], own, words)
-            process.ready()
             on: set[str] = set()
 
             def switch(defect: str) -> Callable[[], None]:
@@ -235,8 +240,10 @@ def alerts(bench: Bench, minutes: float) -> None:
                 return do
 
             moments = [(60 * minutes * share, switch(d)) for d, (_, shares) in SWITCHES.items() for share in shares]
-            during(60 * minutes, process, moments)
-            code = process.stop()
+            with Process(ROOT, ["--target", "sandbox", "--", *chosen, "--no-diagnosis"], own, words) as process:
+                process.ready()
+                during(60 * minutes, process, moments)
+                code = process.stop()
         judged(bench, folder / "history.db", nearby, minutes)
     memory(bench, "alerts", process, minutes, code)
 
@@ -331,12 +338,12 @@ def thousand(bench: Bench, minutes: float) -> None:
             '[target.preview.routes]\npage = "/page"\n'
         )
         filled(folder / "build" / "history.db", "preview", [f"page[{n}]" for n in range(CHECKS - 1)])
-        process = Process(folder, ["--target", "preview"], {}, bench.build / "watch-thousand.txt")
-        process.ready()
-        before, used = os.getloadavg()[0], process.cpu()
-        during(60 * minutes, process, [])
-        told, cpu, p99 = process.metrics(), process.cpu() - used, process.p99()
-        code = process.stop()
+        with Process(folder, ["--target", "preview"], {}, bench.build / "watch-thousand.txt") as process:
+            process.ready()
+            before, used = os.getloadavg()[0], process.cpu()
+            during(60 * minutes, process, [])
+            told, cpu, p99 = process.metrics(), process.cpu() - used, process.p99()
+            code = process.stop()
     late = {k: v for k, v in told.items() if k.startswith("dialtone_watch_lateness_seconds")}
     count = late["dialtone_watch_lateness_seconds_count"]
     rows, under = [], {}
