@@ -164,16 +164,16 @@ def kills(bench: Bench, number: int, at_once: int, chance: random.Random) -> Non
     with tempfile.TemporaryDirectory(prefix="dialtone-drills-") as place, ThreadPoolExecutor(at_once) as pool:
         began = time.monotonic()
         undisturbed = Victim(Path(place) / "undisturbed")
-        while undisturbed.live(1.0):
-            pass
+        try:
+            while undisturbed.live(1.0):
+                pass
+        except BaseException:
+            undisturbed.kill()
+            raise
         length = time.monotonic() - began
         moments = [chance.uniform(0, length) for _ in range(number)]
         places = [Path(place) / str(one) for one in range(number)]
-        try:
-            gone, left, faulted = zip(*pool.map(_killed, places, moments), strict=True)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        gone, left, faulted = zip(*pool.map(_killed, places, moments), strict=True)
     print(f"{number} drills of {length:.0f} s killed, {sum(faulted)} after a fault was put")
     bench.bar("slowest end of everything", round(max(gone), 2), "s", most=TTL)
     bench.bar("killed drills that left something", sum(map(bool, left)), "drills", most=0)
