@@ -103,6 +103,25 @@ def test_ctrl_c_ends_it_too(folder: Path) -> None:
     assert marker.exists()
 
 
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt(), 130), (child.Stopped("errors is breach"), 1)])
+def test_a_drill_that_ends_early_leaves_no_older_report(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException, code: int
+) -> None:
+    """Nobody takes last quarter's page for today's; what was before stays in the trend."""
+
+    def run(*_: Any, **__: Any) -> int:
+        raise end
+
+    monkeypatch.setattr(child, "run", run)
+    for name in ("drill.json", "drill.html", "drill.md", "drills.jsonl"):
+        (folder / name).write_text("{}")
+    (folder / "drill").mkdir()
+    (folder / "drill" / "pytest.log").write_text("the last words")
+    args = argparse.Namespace(build=folder, target="sandbox", jobs=1, pairs=None, json=False)
+    assert command._drilled(args, [PAYS], None) == code
+    assert sorted(path.name for path in folder.glob("drill*")) == ["drill", "drills.jsonl"]
+
+
 def test_workers_only_where_they_save_time(folder: Path) -> None:
     """A single experiment needs no second sandbox."""
     assert "no:xdist" in child.arguments(["a"], "sandbox", folder, 2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from tests.drill.conftest import Customer, Inboxes
 from tests.interceptor.conftest import Proxy, ask
@@ -10,8 +13,10 @@ from dialtone.drill import Answer, Duty, Entry, Ledger, Promise, Retry, reconcil
 from dialtone.drill.declared import Fault, fault
 from dialtone.drill.story import Story
 from dialtone.drill.sweep import PAIRS, Call, Sweep, calls
-from dialtone.interceptor.client import Controller
+from dialtone.fixtures import experiments
+from dialtone.interceptor.client import FOLDER_VARIABLE, Controller
 from dialtone.judging import Record
+from dialtone.sandbox import ATTACH_VARIABLE, Sandbox
 from dialtone.verdict import Bad, Unarmed, Undecided, Verdict
 
 GONE = fault("refuse", host="api.test")
@@ -378,3 +383,21 @@ def test_pairs_are_drawn_by_the_seed(
     told = [step["what"] for step in record.notes["story"] if step["step"] == "fallback"]
     assert len(told) == 4 + 3
     assert sum(" and " in what for what in told) == 3
+
+
+@pytest.mark.parametrize(("kind", "touched"), [("sandbox", ["switch again"]), ("preview", []), ("production", [])])
+def test_another_target_never_touches_the_sandbox_of_the_environment(
+    record: Record, monkeypatch: pytest.MonkeyPatch, kind: str, touched: list[str]
+) -> None:
+    """Whatever stands there: somebody else's experiment may have a defect switched on in it."""
+    done: list[str] = []
+    named = SimpleNamespace(switch_again=lambda: done.append("switch again"))
+    monkeypatch.setattr(Sandbox, "attach", lambda state: done.append(state) if state != "state.json" else named)
+    monkeypatch.setenv(ATTACH_VARIABLE, "state.json")
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    profile = SimpleNamespace(kind=kind, journal=None, settle=0.0, quiet=0.0)
+    fixture: Any = experiments.story
+    made = fixture.__wrapped__(None, SimpleNamespace(profile=profile))
+    assert isinstance(next(made), Story)
+    made.close()
+    assert done == touched

@@ -1,4 +1,4 @@
-"""The course of a recovery waits for what is still to be archived, and for nothing else."""
+"""The course of a recovery waits for what is still to be archived, and for nothing else; what judges it is told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from dialtone.drill.record import told
 from dialtone.drill.recovery.backup import Backup
+from dialtone.drill.recovery.measure import Measured
 from dialtone.drill.recovery.recovery import Recovery
+from dialtone.judging import Record
+from dialtone.objective import Levels, Objective
 from dialtone.probes.database import Database
 from dialtone.sandbox import Sandbox
+from dialtone.verdict import Bad
 
 
 def test_a_log_that_is_archived_is_not_waited_for(database: Sandbox, taken: Backup) -> None:
@@ -26,3 +33,17 @@ def test_a_log_that_is_archived_is_not_waited_for(database: Sandbox, taken: Back
         looked = next(clock)
         recovery.archived()
     assert next(clock) - looked == 2, "it looked at the clock more often than once"
+
+
+@pytest.mark.parametrize(("rpo", "rto"), [(0.5, 60.0), (5.0, 10.0)])
+def test_what_is_told_as_the_objective_is_what_judges(record: Record, rpo: float, rto: float) -> None:
+    """Those of the profile, by which one of them is missed here, and not the 30 s and 0 s of the declaration."""
+    deployment: Any = SimpleNamespace(target=SimpleNamespace(profile=SimpleNamespace(journal=None, tables={})))
+    unused: Any = None
+    aims = {name: Objective(name, Levels(alert=most), "s") for name, most in (("rpo", rpo), ("rto", rto))}
+    recovery = Recovery(deployment, unused, unused, **aims, clock=lambda: 0.0)
+    found = Measured(9, 0, 0, 0, rpo=1.0, seconds_to_detect=0.5, seconds_to_recover=12.0)
+    recovery._keep(found)
+    assert told(record.meta, record)["objectives"] == {"alert_within": 30, "recover_within": rto, "rpo": rpo}
+    with pytest.raises(Bad):
+        recovery._judge(found)
