@@ -218,14 +218,13 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp())
         try:
             again = ["unshare", "--mount", "--propagation", "private", sys.executable, *sys.argv]
-            process = subprocess.Popen(again, env={**os.environ, INSIDE: str(folder)})
+            process = subprocess.Popen(again, env={**os.environ, INSIDE: str(folder)}, process_group=0)
             try:
                 return process.wait()
-            except SystemExit:  # SIGTERM came to this process alone
-                process.terminate()
-                raise
-            finally:
+            except BaseException:  # it and what its steps have started
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
+                raise
         finally:
             folder.rmdir()
     inside(bench)
