@@ -233,6 +233,15 @@ def test_what_is_disturbed_by_hand_has_no_host(folder: Path) -> None:
     assert (made["hosts"], made["by_hand"]) == (["a", "b", "c", "stripe webhook"], ["stripe webhook"])
 
 
+def test_what_cannot_be_on_plain_tcp_is_said() -> None:
+    """By the mechanisms themselves: a status needs HTTP, bytes and connections are everywhere."""
+    cells = [("a", "refuse"), ("a", "html"), ("a", "freeze"), ("b", "pay.any.down"), ("stripe webhook", "twice")]
+    one = {"id": "x", "verdict": "pass", **_told(cells)}
+    made = records.matrix([one, {**one, "tcp": ["c"]}])
+    assert (made["tcp"], made["http"]) == (["c"], ["html", "pay.any.down"])
+    assert records.matrix([one])["http"] == []
+
+
 def test_the_trend_keeps_the_last_drills(folder: Path) -> None:
     """And overlooks a line that was cut short."""
     (folder / records.TREND).write_text("{nonsense\n")

@@ -84,6 +84,13 @@ def test_a_pattern_of_several_hosts_is_none_of_them(story: Story) -> None:
     assert (story.named("*.up.io"), story.named("*"), story.named("*.test")) == ("*.up.io", "*", "api.test")
 
 
+def test_a_story_tells_which_hosts_speak_plain_tcp(story: Story) -> None:
+    """As the interceptor's settings say; each of them is a host as any other."""
+    told = story.record()
+    assert told["tcp"] == ["tcp.test"]
+    assert {"api.test", "tcp.test"} <= set(told["hosts"])
+
+
 def test_a_refusal_counts_what_stood(story: Story, record: Record, customer: Customer, proxy: Proxy) -> None:
     """A kept connection is reset with the host; who is refused after is nobody's count."""
     with proxy.connect() as kept:

@@ -17,7 +17,7 @@ import pytest
 from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
 
 from dialtone.interceptor.faults.late import SCHEDULES
-from dialtone.interceptor.mechanism import mechanisms
+from dialtone.interceptor.mechanism import Mechanism, mechanisms, on_tcp
 from dialtone.interceptor.plan import parse
 
 HEAD = ANSWER[: -len(BODY)]
@@ -705,6 +705,20 @@ def test_latency_on_plain_tcp(proxy: Proxy) -> None:
         took, got = timed(lambda: sock.recv(2))
     assert got == b"hi"
     assert 0.15 <= took <= 0.2 + SLACK
+
+
+def test_what_can_act_on_plain_tcp() -> None:
+    """Connections and bytes, whose mechanisms say so by what they override; no request, no head, no handshake."""
+    assert {name for name, cls in mechanisms().items() if on_tcp(cls) and cls.__module__.startswith("dialtone.")} == {
+        *("blackhole", "connection-limit", "dns-failure", "refuse", "slow-accept", "stall"),
+        *("bandwidth", "corrupt", "duplicate-chunk", "freeze", "half-close", "latency", "reset", "slice", "truncate"),
+    }
+
+    class Shut(Mechanism):
+        def listener(self) -> str:
+            return "refuse"
+
+    assert on_tcp(Shut)
 
 
 def test_faults_act_through_tls(proxy: Proxy) -> None:

@@ -113,11 +113,14 @@ def matrix(experiments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Dependency x fault -> outcome. A cell that no experiment met is not in it: a hole.
 
     `by_hand` are what no interceptor stands before (a webhook, a deployment): an experiment disturbs it by itself.
+    `tcp` are hosts of which only connections and bytes are known, `http` the faults that cannot be there.
     """
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     hosts: set[str] = set()
+    tcp: set[str] = set()
     for experiment in experiments:
         hosts |= set(experiment.get("hosts", ()))
+        tcp |= set(experiment.get("tcp", ()))
         for cell in experiment["cells"]:
             found = cells.setdefault(
                 (cell["host"], cell["fault"]),
@@ -130,13 +133,25 @@ def matrix(experiments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     classes: dict[str, int] = dict.fromkeys(sorted(hosts), 0)
     for host, _ in cells:
         classes[host] += 1
+    faults = sorted({kind for _, kind in cells})
     return {
         "hosts": sorted(hosts),
         "by_hand": sorted(by_hand),
-        "faults": sorted({kind for _, kind in cells}),
+        "tcp": sorted(tcp),
+        "faults": faults,
+        "http": [kind for kind in faults if tcp and _needs_http(kind)],
         "cells": [cells[key] for key in sorted(cells)],
         "classes": classes,
     }
+
+
+def _needs_http(kind: str) -> bool:
+    from dialtone.interceptor.mechanism import mechanisms, on_tcp
+
+    if "." in kind:  # a provider's own answer
+        return True
+    found = mechanisms().get(kind)
+    return found is not None and not on_tcp(found)
 
 
 def keep(folder: Path, document: Mapping[str, Any]) -> None:

@@ -69,9 +69,9 @@ class Story:
         self._balance: Ledger | None = None
         self._lost = self._doubled = 0
         self._explored = False
-        state = controller.state() if controller else {"arrived": {}, "hosts": {}}
+        state = controller.state() if controller else {"arrived": {}, "hosts": {}, "tcp": []}
         self._arrived: dict[str, int] = state["arrived"]
-        self._hosts = sorted(state["hosts"])
+        self._hosts, self._tcp = sorted(state["hosts"]), state["tcp"]
         record = running()
         record.closing = self.conclude
         self._notes = record.notes
@@ -353,6 +353,7 @@ class Story:
             "ledger": counts,
             "cells": self.cells,
             "hosts": self._hosts,
+            "tcp": self._tcp,
         }
 
     def _judge(self, kind: str, what: str, look: Any, within: float = 0.0) -> bool:

@@ -170,6 +170,8 @@ class Mechanism:
     """Whether it needs the request's whole body (at most 1 MiB) before `request` is called."""
     one_process: bool = False
     """Whether it needs all traffic in one process; one with state of its own does in any case."""
+    needs_http: bool = False
+    """Whether its `answer` needs a head, or the end of one answer, which plain TCP has not; `request` always does."""
 
     async def connect(self, act: Act) -> None:
         """A connection was accepted (and its host is known); nothing was answered, no TLS handshake done yet."""
@@ -234,6 +236,12 @@ def mechanisms() -> dict[str, type[Mechanism]]:
 def acts(cls: type[Mechanism], phase: str) -> bool:
     """Whether a mechanism overrides a method."""
     return getattr(cls, phase) is not getattr(Mechanism, phase)
+
+
+def on_tcp(cls: type[Mechanism]) -> bool:
+    """Whether a mechanism can act on plain TCP: of that only connections and the bytes of the upstream are known."""
+    bytes_only = acts(cls, "answer") and not (cls.needs_http or acts(cls, "request"))
+    return bytes_only or acts(cls, "connect") or acts(cls, "listener")
 
 
 def remembers(cls: type[Mechanism]) -> bool:

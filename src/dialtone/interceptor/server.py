@@ -111,6 +111,7 @@ class Interceptor:
             "control": self.control_url,
             "listen": {name: listener.shown() for name, listener in self.listeners.items()},
             "hosts": {name: str(host.upstream) for name, host in self.core.hosts.items()},
+            "tcp": sorted(name for name, host in self.core.hosts.items() if host.tcp),
             "authority": str(self.core.authority.file) if self.core.authority.file else None,
             "unresolved": str(self.settings.folder.resolve() / UNRESOLVED) if self.settings.folder else None,
         }

@@ -74,6 +74,23 @@ def test_what_cannot_be_is_no_hole(told: dict[str, Any]) -> None:
     assert drill_page(told, []).count(f"<td>{drilled.CANNOT}") == 4
 
 
+def test_plain_tcp_has_no_statuses(told: dict[str, Any]) -> None:
+    """A provider's answer or a page of HTML cannot come from a mail server: only a refusal was not tried there."""
+    matrix = told["matrix"]
+    html = {"host": "api.stripe.com", "fault": "html", "outcome": "pass", "experiments": ["holds"]}
+    matrix |= {"faults": ["html", *matrix["faults"]], "cells": [html, *matrix["cells"]]}
+    assert drilled.holes(matrix) == (3, 6, ["smtp"])
+    matrix |= {"tcp": ["smtp"], "http": ["html", "stripe.any.limited", "stripe.any.unavailable"]}
+    assert drilled.holes(matrix) == (1, 4, ["smtp"])
+    assert drilled.empty(matrix) == {
+        ("smtp", "html"): drilled.CANNOT,
+        ("smtp", "refuse"): drilled.HOLE,
+        ("smtp", drilled.OWN): drilled.CANNOT,
+    }
+    assert drill_page(told, []).count(f"<td>{drilled.CANNOT}") == 2
+    assert drill_text(told, []).count(f"_{drilled.HOLE}_") == 1
+
+
 def test_times_are_held_against_objectives(told: dict[str, Any]) -> None:
     """One that is late says so in a word; one that was not measured is a dash, never 0."""
     slow = experiment("slow", seconds_to_alert=10.5, seconds_to_detect=None)

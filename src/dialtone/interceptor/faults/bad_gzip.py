@@ -13,6 +13,8 @@ from dialtone.interceptor.mechanism import Act, Mechanism, Pieces, mechanism
 class BadGzip(Mechanism):
     """Adds `Content-Encoding: gzip` to the answer and leaves its body as it is."""
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Only the head changes."""
         first = act.head is not None

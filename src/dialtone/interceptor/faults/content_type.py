@@ -15,6 +15,8 @@ class ContentType(Mechanism):
 
     value: str = "text/plain"
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Only the head changes."""
         first = act.head is not None

@@ -16,6 +16,8 @@ class HeaderFlood(Mechanism):
     count: Annotated[int, Bounds(1, 10_000)] = 200
     size: Annotated[int, Bounds(1, 64_000)] = 100
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Only the head grows."""
         first = act.head is not None

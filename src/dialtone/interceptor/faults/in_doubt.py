@@ -20,6 +20,8 @@ class InDoubt(Mechanism):
     then: Literal["reset", "close", "timeout", "502"] = "reset"
     """reset: RST; close: FIN without an answer; timeout: silence until the fault ends; 502: a page from the edge."""
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Read it to its end: only then the upstream has surely committed."""
         kept = [piece async for piece in pieces]

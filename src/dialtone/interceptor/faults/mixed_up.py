@@ -19,6 +19,8 @@ class MixedUp(Mechanism):
 
     before: list[list[bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Read this answer whole, give the one before."""
         own = [piece async for piece in pieces]

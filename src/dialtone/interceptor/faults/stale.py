@@ -24,6 +24,8 @@ class Stale(Mechanism):
     """Seconds that `Age` says."""
     kept: OrderedDict[bytes, list[bytes]] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Keep the first, repeat it."""
         key = act.head.method + b" " + act.head.target if act.head is not None else b""

@@ -18,6 +18,8 @@ class WrongLength(Mechanism):
     off: Annotated[int, Bounds(-(2**31), 2**31)] = 10
     """More: the client waits for bytes that never come. Less: it takes the rest for the next answer."""
 
+    needs_http = True
+
     async def answer(self, act: Act, pieces: Pieces) -> Pieces:
         """Change the head, pass the body, close."""
         changed = False

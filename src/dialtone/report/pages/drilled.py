@@ -94,12 +94,15 @@ def empty(matrix: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """What stands in each cell that nobody tried.
 
     What is done by hand (a webhook sent twice, a bad revision) exists only where it was done; what an interceptor does
-    to one host it can do to any other.
+    to one host it can do to any other, except that plain TCP knows no statuses, heads or bodies.
     """
     filled, by_hand = cells(matrix), set(matrix.get("by_hand", ()))
+    tcp, http = set(matrix.get("tcp", ())), {OWN, *matrix.get("http", ())}
     on_wire = {kind for host, kind in filled if host not in by_hand}
     return {
-        (host, kind): HOLE if host not in by_hand and kind in on_wire else CANNOT
+        (host, kind): HOLE
+        if kind in on_wire and host not in by_hand and (host not in tcp or kind not in http)
+        else CANNOT
         for host in matrix["hosts"]
         for kind in columns(matrix)
         if (host, kind) not in filled
