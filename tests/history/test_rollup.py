@@ -112,6 +112,19 @@ def test_old_rounds_leave_one_a_minute(store: Store) -> None:
     assert store.runs("production") == []
 
 
+def test_rounds_that_an_earlier_version_left_are_thinned_too(store: Store) -> None:
+    """It had purged their results and noted so, and kept every round itself: nothing comes back to that day."""
+    for days in (15, 6):
+        for n in range(3):
+            store.add(run(f"a{days}-{n}", NOON - days * 86400 + 60 * n))
+            store.add(run(f"b{days}-{n}", NOON - days * 86400 + 60 * n + 20))
+    with store.engine.transaction():
+        store.engine.many("UPDATE dialtone_mark SET purged = ?", [(round(MIDNIGHT - 4 * 86400) * 1000,)])
+    assert len(store.runs("production")) == 12
+    tidy(store, NOON, KEEP)
+    assert [r.token for r in store.runs("production")] == ["a15-0", "a15-1", "a15-2", "a6-0", "a6-1", "a6-2"]
+
+
 def test_what_is_older_than_the_raw_results_is_counted_and_not_stored(store: Store) -> None:
     """It could not be told from what its hour holds already."""
     fill(store, week(random.Random(9), days=6))  # noqa: S311 - a week that can be repeated

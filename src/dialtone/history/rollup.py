@@ -131,7 +131,7 @@ def tidy(store: Store, now: float, keep: Retention | None = None) -> None:
     if old > purged:
         for series in everything:
             _purge(store.engine, series, old)
-        _thin(store.engine, purged - DAY, old - DAY)  # a day later: its results are younger than the round itself
+        _thin(store.engine, old - DAY)  # a day later: its results are younger than the round itself
         _mark(store, "purged", old)
         with store.engine.transaction():
             for step, age in ((MINUTE, keep.minutes), (HOUR, keep.hours)):
@@ -153,9 +153,12 @@ def _purge(engine: Engine, series: int, until: int) -> None:
         first = end
 
 
-def _thin(engine: Engine, since: int, until: int) -> None:
-    """Of the rounds of a minute leave the first of those that spoke for the longest time, day by day."""
-    first = engine.all("SELECT min(planned) FROM dialtone_run WHERE planned >= ? AND planned < ?", [since, until])[0][0]
+def _thin(engine: Engine, until: int) -> None:
+    """Of the rounds of a minute leave the first of those that spoke for the longest time, day by day.
+
+    It begins where there is more than one, however old that is: a history may have been filled before it was thinned.
+    """
+    first = engine.all(_FIRST_SPARE, [until])[0][0]
     while first is not None and first < until:
         end = min(until, (first // DAY + 1) * DAY)
         with engine.transaction():
@@ -163,6 +166,8 @@ def _thin(engine: Engine, since: int, until: int) -> None:
         first = end
 
 
+_FIRST_SPARE = """SELECT min(planned) FROM (SELECT min(planned) AS planned FROM dialtone_run WHERE planned < ?
+ GROUP BY planned / 60000, target HAVING count(*) > 1) doubled"""
 _SPARE = """DELETE FROM dialtone_run WHERE planned >= ? AND planned < ? AND id NOT IN (
  SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY target, planned / 60000 ORDER BY every DESC, planned, id)
  AS place FROM dialtone_run WHERE planned >= ? AND planned < ?) ranked WHERE place = 1)"""
