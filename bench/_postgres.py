@@ -53,7 +53,7 @@ class Server:
     def start(self) -> None:
         """Serve; returns when connections are accepted."""
         self.process = self._spawn(self.cluster.server_command())
-        for _ in range(1000):
+        for _ in range(6000):
             if self.cluster.is_ready():
                 return
             if self.process.poll() is not None:

@@ -27,7 +27,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     identity, end = identity_for_postgres(), signal.SIGINT
     cluster.prepare(identity)
     initdb = stepping_down(cluster.initdb_command(folder / "password"), identity, end)
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, timeout=30, preexec_fn=before_exec(identity, end))
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, timeout=90, preexec_fn=before_exec(identity, end))
     cluster.configure()
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -45,4 +45,4 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         server.send_signal(end)
-        server.wait(20)
+        server.wait(60)

@@ -81,7 +81,7 @@ def run(sandbox: Sandbox, folder: Path, *words: str, url: str | None = None, **r
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert (folder / "verdicts.json").exists(), done.stdout + done.stderr

@@ -36,7 +36,7 @@ USE = """
     journal = urllib.request.Request(
         f"http://127.0.0.1:{ports['journal']}/requests?provider=acme", headers={"authorization": "Bearer journal"}
     )
-    with urllib.request.urlopen(journal, timeout=5) as answer:
+    with urllib.request.urlopen(journal, timeout=30) as answer:
         accepted = [entry["status"] for entry in json.load(answer)["requests"]]
     print(json.dumps({
         "signed": scheme("acme").sign(b"{}", key="k", at=7.9, event_id="e"),
@@ -70,7 +70,7 @@ def environment(folder: Path) -> dict[str, str]:
 def run(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a program that finds the packages of a folder."""
     command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
-    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=60, cwd=folder)
+    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=120, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_its_probe_is_a_fixture_of_a_run(site: Path, tmp_path: Path) -> None:
     """A package's probes come by pytest's own entry point."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--fixtures", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        env=environment(site), capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        env=environment(site), capture_output=True, text=True, timeout=120, cwd=tmp_path,
     )  # fmt: skip
     assert "acme_backlog" in done.stdout, done.stderr
 
@@ -130,7 +130,7 @@ class Shop(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         headers = {"authorization": "Acme " + os.environ["ACME_KEY"], "idempotency-key": "one"}
         asked = urllib.request.Request(os.environ["ACME_API_BASE"] + "/pages", b"{}", headers)
-        with urllib.request.urlopen(asked, timeout=5) as answer:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
             self.send_response(answer.status)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -161,7 +161,7 @@ def test_its_stand_in_starts_with_the_sandbox_of_a_profile(site: Path, tmp_path:
     (tmp_path / "checks/test_acme.py").write_text(CHECK)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "checks", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
-        env=environment(site), capture_output=True, text=True, timeout=90, cwd=tmp_path,
+        env=environment(site), capture_output=True, text=True, timeout=120, cwd=tmp_path,
     )  # fmt: skip
     if there:
         assert done.returncode == 0, done.stdout + done.stderr

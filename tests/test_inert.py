@@ -49,7 +49,7 @@ HEAVY = ["pydantic", "pydantic_settings", "httpx", "httpcore", "psycopg", "allur
 def run(folder: Path, *options: str) -> tuple[int, str]:
     """Exit code and output of a run of pytest in a process of its own, without what differs from run to run."""
     command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:randomly", "-p", "no:cacheprovider", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     text = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("plugins:"))
     text = re.sub(r"in \d+\.\d+s|0x[0-9a-f]+|\[gw\d\]", "", text)
     return done.returncode, re.sub(r"=+", "=", text)

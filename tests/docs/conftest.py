@@ -78,7 +78,7 @@ def run_checks(tmp_path: Path) -> Callable[..., Outcome]:
             env={**own, **environ},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         found = json.loads(verdicts.read_text())["checks"] if verdicts.exists() else []

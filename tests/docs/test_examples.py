@@ -21,7 +21,7 @@ def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     own = {k: v for k, v in os.environ.items() if not k.startswith(("DIALTONE_", "SANDBOX_", "PYTEST_", "VOLTHAVEN_"))}
     command = [sys.executable, "-m", *words]
     return subprocess.run(
-        command, cwd=HERE, env={**own, **environ}, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=HERE, env={**own, **environ}, capture_output=True, text=True, timeout=300, check=False
     )
 
 

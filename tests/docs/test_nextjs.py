@@ -29,7 +29,7 @@ def claims(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         env={**own, "DIALTONE_CATALOG": str(catalog)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -52,7 +52,7 @@ def test_commands_run_as_they_stand(command: str, tmp_path: Path) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

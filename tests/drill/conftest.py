@@ -41,7 +41,7 @@ class Customer:
     def served(self) -> bool:
         """Whether the answer is 200."""
         try:
-            with self._proxy.connect(timeout=2) as sock:
+            with self._proxy.connect(timeout=20) as sock:
                 return ask(sock).startswith(b"HTTP/1.1 200")
         except OSError:
             return False

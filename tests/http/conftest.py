@@ -11,6 +11,8 @@ from tests.hostile import Hostile
 from dialtone.http import Client, Limits
 
 SHORT = Limits(connect=0.3, read=0.25, total=0.4, max_body=200_000)
+PATIENT = Limits(connect=30, read=30, total=30, max_body=200_000)
+"""For failures that need no time-out: a busy machine is slow to bring them about."""
 
 
 @pytest.fixture

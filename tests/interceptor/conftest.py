@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +32,7 @@ class Upstream:
     def __init__(self) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
+        self.serving = 0
         self.say: Callable[[bytes], bytes | None] = lambda _: ANSWER
         self.server: asyncio.Server | None = None
 
@@ -40,6 +43,7 @@ class Upstream:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.serving += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -59,6 +63,7 @@ class Upstream:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
+            self.serving -= 1
             writer.close()
 
 
@@ -89,6 +94,17 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
 class Proxy:
     """The interceptor as tests see it. `api.test` has a listener of its own, `tcp.test` is plain TCP."""
 
@@ -102,7 +118,7 @@ class Proxy:
         self._end: asyncio.Event
         self._authority = authority
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def _run(self) -> None:
         with self._runner as runner:
@@ -142,7 +158,7 @@ class Proxy:
     def stop(self) -> None:
         """End it."""
         self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def call(self, work: Callable[[], T]) -> T:
         """Run a function on the interceptor's loop."""
@@ -154,7 +170,7 @@ class Proxy:
 
     def await_(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def put(self, *faults: dict[str, Any], seed: int = 0) -> None:
         """Take faults; without a match they mean everything, without a TTL they last for the test."""
@@ -176,7 +192,7 @@ class Proxy:
         listener = self.interceptor.listeners[host]
         return listener.address, listener.port
 
-    def connect(self, host: str = "api.test", timeout: float = 5) -> socket.socket:
+    def connect(self, host: str = "api.test", timeout: float = 30) -> socket.socket:
         """A connection to a listener."""
         return socket.create_connection(self.address(host), timeout=timeout)
 
@@ -184,6 +200,23 @@ class Proxy:
         """The journal since the test began."""
         read = self.call(lambda: self.core.journal.since(self._since, 10**6))
         return [line for raw in read if kind in (None, (line := json.loads(raw))["kind"])]
+
+    @contextlib.contextmanager
+    def clock_by_hand(self) -> Iterator[Clock]:
+        """The faults' clock stands, and moves when a test says so."""
+        board = self.core.board
+        before, hand = board.clock, Clock(board.clock())
+        board.clock = hand
+        try:
+            yield hand
+        finally:
+            board.clock = before
+
+    async def _heard(self) -> None:
+        """The upstream has seen the end of every connection: what is still on its way would be the next test's."""
+        async with asyncio.timeout(30):
+            while self.upstream.serving:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
     def reset(self) -> None:
         """As if it had just been started."""
@@ -197,6 +230,7 @@ class Proxy:
 
         self.call(clean)
         self.settle()
+        self.await_(self._heard())
         self.upstream.requests.clear()
         self.upstream.say = lambda _: ANSWER
 
@@ -219,6 +253,31 @@ def proxy(_proxy: Proxy) -> Proxy:
     """An interceptor without faults and an upstream that answers `ANSWER`."""
     _proxy.reset()
     return _proxy
+
+
+_BEAT = 0.005
+Slack = Callable[[], float]
+
+
+@pytest.fixture
+def slack() -> Iterator[Slack]:
+    """Seconds that the machine may add to what a test times: some always, and by how much a beat beside it came late.
+
+    So an upper bound is as tight as the machine is idle; what a fault adds is bounded below exactly, without it.
+    """
+    late, end = [0.15], threading.Event()
+
+    def beat() -> None:
+        while not end.is_set():
+            begin = time.perf_counter()
+            end.wait(_BEAT)
+            late[0] += max(0.0, time.perf_counter() - begin - _BEAT)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    yield lambda: late[0]
+    end.set()
+    thread.join()
 
 
 def ask(sock: socket.socket, request: bytes = b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n") -> bytes:

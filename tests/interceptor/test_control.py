@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interceptor.conftest import ANSWER, Proxy, ask
+from tests.interceptor.conftest import ANSWER, Clock, Proxy, Slack, ask
 
 from dialtone import cli
 from dialtone.interceptor.board import Board
@@ -26,7 +26,7 @@ from dialtone.interceptor.tls import Authority
 @pytest.fixture
 def controller(proxy: Proxy) -> Iterator[Controller]:
     """A client of the control API."""
-    with Controller.attached(proxy.folder, ttl=1.0) as made:
+    with Controller.attached(proxy.folder, ttl=20) as made:
         yield made
 
 
@@ -45,7 +45,7 @@ def test_without_the_token_nothing_is_said(proxy: Proxy) -> None:
     """No token, a wrong one: 401 on every route, and no fault."""
     for token in ("", "Bearer wrong"):
         for path in ("/health", "/faults", "/journal", "/nowhere"):
-            client = http.client.HTTPConnection(*proxy.interceptor.control_url[7:].split(":"), timeout=5)  # type: ignore[arg-type]
+            client = http.client.HTTPConnection(*proxy.interceptor.control_url[7:].split(":"), timeout=30)  # type: ignore[arg-type]
             client.request("GET", path, headers={"Authorization": token} if token else {})
             assert client.getresponse().status == 401
             client.close()
@@ -141,16 +141,6 @@ def test_what_was_planned_can_be_planned_again() -> None:
     assert spec.seed == 3
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return self.now
-
-
 def acting(board: Board, number: int) -> list[bool]:
     """Whether the one fault acts on each of so many requests."""
     [fault] = board.faults.values()
@@ -227,21 +217,22 @@ def test_leases_durations_and_starts() -> None:
 
 def test_a_controller_that_goes_silent_leaves_a_clean_proxy(proxy: Proxy) -> None:
     """Its faults end within their TTL: nothing renews them any more."""
-    silent = Controller.attached(proxy.folder, ttl=0.4)
+    silent = Controller.attached(proxy.folder, ttl=2.0)
     fault = silent.put("status", status=500)
     with proxy.connect() as sock:
-        time_to_die = time.monotonic() + 0.7
+        time_to_die = time.monotonic() + 2.5
         while time.monotonic() < time_to_die:  # alive as long as its controller is
             assert ask(sock).startswith(b"HTTP/1.1 500")
+            time.sleep(0.02)
         silent._end.set()
         begin = time.monotonic()
         while ask(sock) != ANSWER:
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 20
     assert fault.shown()["ended"] == "nobody renewed it"
     silent.close()
 
 
-def test_the_lever_ends_everything_within_100_ms(proxy: Proxy, controller: Controller) -> None:
+def test_the_lever_ends_everything_within_100_ms(proxy: Proxy, controller: Controller, slack: Slack) -> None:
     """A client that hangs is let go, new faults are refused, and taken again after the release."""
     controller.put("hang")
     ended: list[float] = []
@@ -254,14 +245,14 @@ def test_the_lever_ends_everything_within_100_ms(proxy: Proxy, controller: Contr
 
     thread = threading.Thread(target=wait)
     thread.start()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not controller.faults()["active"][0]["acted"] and time.monotonic() < deadline:
         pass
     begin = time.perf_counter()
     assert controller.pull("the test says so") == 1
-    thread.join(5)
+    thread.join(30)
     sock.close()
-    assert ended[0] - begin <= 0.1 + 0.1  # the machine's own delays
+    assert ended[0] - begin <= 0.1 + slack()
     with pytest.raises(ControlError, match="lever is pulled: the test says so"):
         controller.put("hang")
     controller.release()
@@ -280,7 +271,7 @@ def test_a_guard_pulls_the_lever(proxy: Proxy, controller: Controller, broken: b
 
     controller.put("latency", seconds=0)
     with controller.guard(read, 1.0, "error rate", every=0.01):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not controller.faults()["lever"] and time.monotonic() < deadline:
             pass
     told = controller.faults()

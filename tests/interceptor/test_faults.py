@@ -9,12 +9,12 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from tests.interceptor.conftest import ANSWER, BODY, Proxy, ask, read_answer, rest
+from tests.interceptor.conftest import ANSWER, BODY, Proxy, Slack, ask, read_answer, rest
 
 from dialtone.interceptor.faults.late import SCHEDULES
 from dialtone.interceptor.mechanism import Mechanism, mechanisms, on_tcp
@@ -22,8 +22,6 @@ from dialtone.interceptor.plan import parse
 
 HEAD = ANSWER[: -len(BODY)]
 COVERED: set[str] = set()
-SLACK = 0.15
-"""Seconds that a busy machine may add; what a fault adds is bounded below exactly."""
 
 
 def wire(name: str) -> Callable[[Any], Any]:
@@ -65,13 +63,13 @@ def test_every_mechanism_is_shown_on_the_wire() -> None:
 
 
 @wire("latency")
-def test_latency_is_neither_too_short_nor_too_long(proxy: Proxy) -> None:
+def test_latency_is_neither_too_short_nor_too_long(proxy: Proxy, slack: Slack) -> None:
     """A fixed wait, and the answer as it was."""
     proxy.put({"fault": "latency", "seconds": 0.2})
     with proxy.connect() as sock:
         for _ in range(3):
             took, answer = timed(lambda: ask(sock))
-            assert 0.199 <= took <= 0.2 + SLACK
+            assert 0.199 <= took <= 0.2 + slack()
             assert answer == ANSWER
 
 
@@ -124,12 +122,12 @@ def test_refused(proxy: Proxy) -> None:
 
 
 @wire("blackhole")
-def test_blackhole(proxy: Proxy) -> None:
+def test_blackhole(proxy: Proxy, slack: Slack) -> None:
     """The connection is neither refused nor made; other hosts are not concerned; and open again afterwards."""
     proxy.put({"fault": "blackhole", "match": {"host": "api.test"}})
     took, error = timed(lambda: failure(lambda: proxy.connect(timeout=0.4)))
     assert error is TimeoutError
-    assert 0.39 <= took <= 0.4 + SLACK
+    assert 0.39 <= took <= 0.4 + slack()
     with proxy.connect("tcp.test") as sock:
         sock.sendall(b"hi")
         assert sock.recv(2) == b"hi"
@@ -140,32 +138,26 @@ def test_blackhole(proxy: Proxy) -> None:
 
 
 @wire("stall")
-def test_stalled_handshake(proxy: Proxy) -> None:
+def test_stalled_handshake(proxy: Proxy, slack: Slack) -> None:
     """TCP stands, TLS does not come about; when the fault ends the connection does."""
     context = ssl.create_default_context(cadata=proxy.core.authority.pem.decode())
-    seen = []
-    for _ in range(3):  # a busy machine may be late once; the fault may never be early
-        proxy.put({"fault": "stall", "match": {"host": "api.test"}, "ttl": 0.5})
-        with proxy.connect() as raw:
-            took, error = timed(lambda raw=raw: failure(lambda: context.wrap_socket(raw, server_hostname="api.test")))
-        assert error is not None
-        assert took >= 0.3
-        seen.append(took)
-        if took <= 0.5 + SLACK:
-            break
-    assert min(seen) <= 0.5 + SLACK
+    begin = time.perf_counter()
+    proxy.put({"fault": "stall", "match": {"host": "api.test"}, "ttl": 1})
+    with proxy.connect() as raw:
+        assert failure(lambda: context.wrap_socket(raw, server_hostname="api.test")) is not None
+    assert 0.999 <= time.perf_counter() - begin <= 1 + slack()
 
 
 @wire("slow-accept")
-def test_slow_accept(proxy: Proxy) -> None:
+def test_slow_accept(proxy: Proxy, slack: Slack) -> None:
     """The first request of a connection waits, the second does not."""
     proxy.put({"fault": "slow-accept", "seconds": 0.3, "match": {"host": "api.test"}})
     begin = time.perf_counter()
     with proxy.connect() as sock:
         assert ask(sock) == ANSWER
-        assert 0.299 <= time.perf_counter() - begin <= 0.3 + SLACK
+        assert 0.299 <= time.perf_counter() - begin <= 0.3 + slack()
         took, _ = timed(lambda: ask(sock))
-        assert took <= SLACK
+        assert took <= slack()
 
 
 @wire("connection-limit")
@@ -177,7 +169,7 @@ def test_connection_limit(proxy: Proxy) -> None:
     assert third.recv(10) == b""
     for sock in (first, second, third):
         sock.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while proxy.call(lambda: proxy.core.open.get("api.test", 0)) and time.monotonic() < deadline:
         pass
     with proxy.connect() as sock:
@@ -201,13 +193,13 @@ def test_wrong_certificates(proxy: Proxy, wrong: str, told: str) -> None:
 
 
 @wire("hang")
-def test_hang_ends_with_its_fault(proxy: Proxy) -> None:
+def test_hang_ends_with_its_fault(proxy: Proxy, slack: Slack) -> None:
     """No byte, no upstream, and the connection closes when the time-to-live is over."""
-    proxy.put({"fault": "hang", "ttl": 0.4})
+    begin = time.perf_counter()
+    proxy.put({"fault": "hang", "ttl": 1})
     with proxy.connect() as sock:
-        took, answer = timed(lambda: ask(sock))
-    assert answer == b""
-    assert 0.3 <= took <= 0.4 + SLACK
+        assert ask(sock) == b""
+    assert 0.999 <= time.perf_counter() - begin <= 1 + slack()
     assert proxy.upstream.requests == []
 
 
@@ -240,30 +232,30 @@ def test_frozen(proxy: Proxy) -> None:
 
 
 @wire("bandwidth")
-def test_bandwidth_within_five_percent(proxy: Proxy) -> None:
+def test_bandwidth_within_five_percent(proxy: Proxy, slack: Slack) -> None:
     """20,000 bytes at 20,000 a second; what has come at any moment is never more than the rate allows."""
     body = bytes(20_000)
     proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + body
     proxy.put({"fault": "bandwidth", "rate": 20_000})
     with proxy.connect() as sock:
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
         begin, got = time.perf_counter(), 0
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
         while got < 20_040:
             got += len(sock.recv(65536))
             assert got <= 20_000 * 1.05 * (time.perf_counter() - begin) + 600
         took = time.perf_counter() - begin
-    assert 0.95 * 1.002 <= took <= 1.05 * 1.002 + SLACK
+    assert 0.95 * 1.002 <= took <= 1.05 * 1.002 + slack()
 
 
 @wire("slice")
-def test_sliced(proxy: Proxy) -> None:
+def test_sliced(proxy: Proxy, slack: Slack) -> None:
     """Pieces of a size with a gap: as many gaps as there have to be, and the bytes as they were."""
     proxy.put({"fault": "slice", "size": 200, "gap": 0.05})
     gaps = -(-len(HEAD) // 200) + -(-len(BODY) // 200) - 1
     with proxy.connect() as sock:
         took, answer = timed(lambda: ask(sock))
     assert answer == ANSWER
-    assert gaps * 0.05 - 0.01 <= took <= gaps * 0.06 + SLACK
+    assert gaps * 0.05 - 0.01 <= took <= gaps * 0.06 + slack()
 
 
 @wire("corrupt")
@@ -317,14 +309,15 @@ def test_bad_gzip(proxy: Proxy) -> None:
 
 
 @wire("endless")
-def test_endless(proxy: Proxy) -> None:
+def test_endless(proxy: Proxy, slack: Slack) -> None:
     """Bytes come at about the rate as long as one reads, and the connection ends with the fault."""
-    proxy.put({"fault": "endless", "rate": 20_000, "ttl": 0.6})
+    begin = time.perf_counter()
+    proxy.put({"fault": "endless", "rate": 20_000, "ttl": 1})
     with proxy.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
         took, got = timed(lambda: rest(sock))
-    assert 0.5 <= took <= 0.6 + 2 * SLACK
-    assert 8_000 <= len(got) <= 16_000
+    assert 0.999 <= time.perf_counter() - begin <= 1 + 2 * slack()
+    assert 20_000 * (took - slack()) <= len(got) <= 20_000 * took + 2_500
     assert proxy.upstream.requests == []
 
 
@@ -355,7 +348,7 @@ def test_rate_limited(proxy: Proxy, form: str) -> None:
     assert (told is None) == (form == "none")
     if form in ("date", "past"):
         left = parsedate_to_datetime(told or "").timestamp() - time.time()
-        assert 28 <= left <= 31 if form == "date" else -3601 <= left <= -3599
+        assert 20 <= left <= 30 if form == "date" else -3611 <= left <= -3599
     elif told:
         assert told == {"seconds": "30", "words": "soon"}[form]
 
@@ -425,20 +418,22 @@ def test_the_answer_of_another(proxy: Proxy) -> None:
 
 @wire("in-doubt")
 @pytest.mark.parametrize("then", ["reset", "close", "timeout", "502"])
-def test_in_doubt(proxy: Proxy, then: str) -> None:
+def test_in_doubt(proxy: Proxy, then: str, slack: Slack) -> None:
     """The upstream has the request and has answered; the client sees a failure of each kind."""
     answered = []
     proxy.upstream.say = lambda _: answered.append(1) or ANSWER  # type: ignore[func-returns-value]
-    proxy.put({"fault": "in-doubt", "then": then, "ttl": 0.5})
+    begin = time.perf_counter()
+    proxy.put({"fault": "in-doubt", "then": then, "ttl": 1})
     request = b"POST /v1/charges HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc"
     with proxy.connect() as sock:
         if then == "reset":
             with pytest.raises(ConnectionResetError):
                 ask(sock, request)
         else:
-            took, answer = timed(lambda: ask(sock, request))
+            answer = ask(sock, request)
+            took = time.perf_counter() - begin
             assert answer.startswith(b"HTTP/1.1 502 ") if then == "502" else answer == b""
-            assert 0.3 <= took <= 0.5 + SLACK if then == "timeout" else took <= SLACK
+            assert 0.999 <= took <= 1 + slack() if then == "timeout" else took <= slack()
     assert answered == [1]
     assert proxy.upstream.requests == [request]
     assert proxy.lines("exchange")[-1]["upstream_status"] == 200
@@ -469,17 +464,16 @@ def test_quota_used_up_and_filled_again(proxy: Proxy) -> None:
     def call(key: bytes) -> bytes:
         return ask(sock, b"GET / HTTP/1.1\r\nHost: api.test\r\nX-Key: %s\r\n\r\n" % key)
 
-    with proxy.connect() as sock:
-        begin = time.perf_counter()
+    with proxy.clock_by_hand() as clock, proxy.connect() as sock:
         assert [call(b"a")[9:12] for _ in range(3)] == [b"200", b"200", b"429"]
+        clock.now += 0.5
         refused = call(b"a")
         assert b"retry-after: 1\r\n" in refused
         assert call(b"b") == ANSWER
-        while call(b"a")[9:12] == b"429":
-            assert time.perf_counter() - begin <= 0.6 + SLACK
-            time.sleep(0.005)
-        assert time.perf_counter() - begin >= 0.599
-        assert [call(b"a")[9:12] for _ in range(2)] == [b"200", b"429"]
+        clock.now += 0.099
+        assert call(b"a")[9:12] == b"429"
+        clock.now += 0.002
+        assert [call(b"a")[9:12] for _ in range(3)] == [b"200", b"200", b"429"]
     assert len(proxy.upstream.requests) == 5
 
 
@@ -507,15 +501,15 @@ def test_an_answer_that_says_nothing(proxy: Proxy) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-def shares(proxy: Proxy, seconds: float, step: float) -> list[float]:
-    """The share of answers with 500 in each step of time."""
-    got: list[list[bool]] = [[] for _ in range(round(seconds / step))]
-    begin = time.perf_counter()
-    with proxy.connect() as sock:
-        while (at := time.perf_counter() - begin) < seconds:
-            got[min(int(at / step), len(got) - 1)].append(ask(sock)[9:12] == b"500")
-            time.sleep(0.001)
-    return [sum(one) / max(1, len(one)) for one in got]
+def shares(proxy: Proxy, ages: Sequence[float]) -> list[float]:
+    """The share of answers with 500 at each age of the fault, of a hundred."""
+    (active,) = proxy.core.board.faults.values()
+    got = []
+    with proxy.clock_by_hand() as clock, proxy.connect() as sock:
+        for age in ages:
+            clock.now = active.begins + age
+            got.append(sum(ask(sock)[9:12] == b"500" for _ in range(100)) / 100)
+    return got
 
 
 @pytest.mark.parametrize(
@@ -523,13 +517,13 @@ def shares(proxy: Proxy, seconds: float, step: float) -> list[float]:
     [
         ({"kind": "grow", "over": 0.9}, [(0.0, 0.35), (0.3, 0.7), (0.65, 1.0)]),
         ({"kind": "recover", "over": 0.9}, [(0.65, 1.0), (0.3, 0.7), (0.0, 0.35)]),
-        ({"kind": "flap", "period": 0.6, "duty": 0.5}, [(0.85, 1.0), (0.0, 0.15), (0.85, 1.0)]),
+        ({"kind": "flap", "period": 0.6, "duty": 0.5}, [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]),
     ],
 )
 def test_courses_on_the_wire(proxy: Proxy, course: dict[str, Any], bounds: list[tuple[float, float]]) -> None:
-    """A brown-out that grows, a slow recovery, flapping: the share of failures in thirds of 0.9 s."""
+    """A brown-out that grows, a slow recovery, flapping: the share of failures in the middle of each third of 0.9 s."""
     proxy.put({"fault": "status", "status": 500, "course": course}, seed=3)
-    got = shares(proxy, 0.9, 0.3)
+    got = shares(proxy, (0.15, 0.45, 0.75))
     assert all(least <= share <= most for share, (least, most) in zip(got, bounds, strict=True)), got
 
 
@@ -575,7 +569,7 @@ REFUSAL = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
 EVENT = b"POST /hook HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n%d;\r\n0\r\n\r\n"
 
 
-def deliveries(proxy: Proxy, number: int, within: float = 5) -> list[bytes]:
+def deliveries(proxy: Proxy, number: int, within: float = 30) -> list[bytes]:
     """Wait for so many requests at the upstream, and give all there are."""
     deadline = time.monotonic() + within
     while len(proxy.upstream.requests) < number and time.monotonic() < deadline:
@@ -585,19 +579,19 @@ def deliveries(proxy: Proxy, number: int, within: float = 5) -> list[bytes]:
 
 @wire("duplicate")
 @pytest.mark.parametrize("gap", [0.0, 0.2])
-def test_delivered_twice(proxy: Proxy, gap: float) -> None:
+def test_delivered_twice(proxy: Proxy, gap: float, slack: Slack) -> None:
     """The same body three times, and one answer; with a gap neither earlier nor much later."""
     proxy.put({"fault": "duplicate", "copies": 2, "gap": gap})
     with proxy.connect() as sock:
+        begin = time.perf_counter()
         assert ask(sock, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n10;") == ANSWER
-        took, got = timed(lambda: deliveries(proxy, 3))
-        assert got == [b"10;"] * 3
-        assert 2 * gap - 0.02 <= took <= 2 * gap + SLACK
+        assert deliveries(proxy, 3) == [b"10;"] * 3
+        assert 2 * gap - 0.002 <= time.perf_counter() - begin <= 2 * gap + slack()
         assert ask(sock) == ANSWER
 
 
 @wire("late")
-def test_delivered_late_and_retried_by_a_schedule(proxy: Proxy) -> None:
+def test_delivered_late_and_retried_by_a_schedule(proxy: Proxy, slack: Slack) -> None:
     """The sender has its 200 at once; attempts follow the compressed schedule until the first 2xx."""
     answers = [b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"] * 2 + [ANSWER] * 9
     times: list[float] = []
@@ -606,16 +600,16 @@ def test_delivered_late_and_retried_by_a_schedule(proxy: Proxy) -> None:
     with proxy.connect() as sock:
         begin = time.perf_counter()
         assert ask(sock, EVENT % 10).startswith(b"HTTP/1.1 200 ")
-        assert time.perf_counter() - begin <= SLACK
+        assert time.perf_counter() - begin <= slack()
         assert deliveries(proxy, 3) == [b"10;"] * 3
     for at, wanted in zip(times, (0.2, 0.4, 0.8), strict=True):
-        assert wanted - 0.005 <= at - begin <= wanted + SLACK
+        assert wanted - 0.005 <= at - begin <= wanted + slack()
     time.sleep(0.05)
     assert len(times) == 3
 
 
 @pytest.mark.parametrize("schedule", ["once", "retell", "telnyx", "stripe"])
-def test_the_schedules_of_providers(proxy: Proxy, schedule: str) -> None:
+def test_the_schedules_of_providers(proxy: Proxy, schedule: str, slack: Slack) -> None:
     """All attempts of each schedule, 0.6 s of it in all, at their moments; then the provider gives up."""
     times: list[float] = []
     proxy.upstream.say = lambda _: times.append(time.perf_counter()) or REFUSAL  # type: ignore[func-returns-value]
@@ -627,7 +621,7 @@ def test_the_schedules_of_providers(proxy: Proxy, schedule: str) -> None:
         assert ask(sock, EVENT % 10).startswith(b"HTTP/1.1 200 ")
         deliveries(proxy, len(waits))
     for at, due in zip(times, itertools.accumulate(waits), strict=True):
-        assert due / compress - 0.005 <= at - begin <= due / compress + SLACK
+        assert due / compress - 0.005 <= at - begin <= due / compress + slack()
     time.sleep(0.05)
     assert len(times) == len(waits)
 
@@ -635,22 +629,23 @@ def test_the_schedules_of_providers(proxy: Proxy, schedule: str) -> None:
 @pytest.mark.parametrize("burst", [True, False])
 def test_the_burst_after_an_outage(proxy: Proxy, burst: bool) -> None:
     """What is due when the fault ends comes all at once, or never."""
-    proxy.put({"fault": "late", "seconds": 3600, "burst": burst, "ttl": 0.3})
+    proxy.put({"fault": "late", "seconds": 3600, "burst": burst})
     with proxy.connect() as sock:
         for n in range(10, 15):
             assert ask(sock, EVENT % n).startswith(b"HTTP/1.1 200 ")
         assert proxy.upstream.requests == []
-        got = deliveries(proxy, 5, within=0.6)
+        proxy.call(lambda: proxy.core.board.end())
+        got = deliveries(proxy, 5, within=30 if burst else 0.2)
     assert sorted(got) == ([b"%d;" % n for n in range(10, 15)] if burst else [])
 
 
 @wire("reorder")
-def test_reordered(proxy: Proxy) -> None:
+def test_reordered(proxy: Proxy, slack: Slack) -> None:
     """The second overtakes the first; one that stays alone waits no longer than it must."""
-    proxy.put({"fault": "reorder", "wait": 0.4})
+    proxy.put({"fault": "reorder", "wait": 25})
     with proxy.connect() as first, proxy.connect() as second:
         first.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n01;")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while (
             not proxy.call(lambda: next(iter(proxy.core.board.faults.values())).acted) and time.monotonic() < deadline
         ):
@@ -658,11 +653,13 @@ def test_reordered(proxy: Proxy) -> None:
         assert ask(second, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n02;") == ANSWER
         assert first.recv(65536)
         assert deliveries(proxy, 2) == [b"02;", b"01;"]
+        proxy.call(lambda: proxy.core.board.end())
+        proxy.put({"fault": "reorder", "wait": 0.4})
         took, _ = timed(lambda: ask(second))
-        assert 0.39 <= took <= 0.4 + SLACK
+        assert 0.39 <= took <= 0.4 + slack()
 
 
-def test_faults_act_together_in_the_order_of_the_plan(proxy: Proxy) -> None:
+def test_faults_act_together_in_the_order_of_the_plan(proxy: Proxy, slack: Slack) -> None:
     """A wait, an answer of ours, cut off in the middle."""
     proxy.put(
         {"fault": "latency", "seconds": 0.2},
@@ -671,18 +668,18 @@ def test_faults_act_together_in_the_order_of_the_plan(proxy: Proxy) -> None:
     )
     with proxy.connect() as sock:
         took, answer = timed(lambda: ask(sock))
-    assert 0.199 <= took <= 0.2 + SLACK
+    assert 0.199 <= took <= 0.2 + slack()
     assert answer.endswith(b"\r\n\r\n0123")
 
 
 @pytest.mark.parametrize("fault", [{"fault": "bandwidth", "rate": 1000}, {"fault": "slice", "size": 1, "gap": 1}])
-def test_the_end_of_a_fault_lets_the_rest_through_at_once(proxy: Proxy, fault: dict[str, Any]) -> None:
+def test_the_end_of_a_fault_lets_the_rest_through_at_once(proxy: Proxy, fault: dict[str, Any], slack: Slack) -> None:
     """Answers that are under way are whole."""
     proxy.put({**fault, "ttl": 0.2})
     with proxy.connect() as sock:
         took, answer = timed(lambda: ask(sock))
     assert answer == ANSWER
-    assert took <= 0.2 + SLACK
+    assert took <= 0.2 + slack()
 
 
 @pytest.mark.parametrize(
@@ -697,14 +694,14 @@ def test_byte_faults_on_plain_tcp(proxy: Proxy, fault: dict[str, Any], end: type
         assert until_it_ends(sock) == (b"SEL", end)
 
 
-def test_latency_on_plain_tcp(proxy: Proxy) -> None:
+def test_latency_on_plain_tcp(proxy: Proxy, slack: Slack) -> None:
     """The first bytes wait."""
     proxy.put({"fault": "latency", "seconds": 0.2, "match": {"host": "tcp.test"}})
     with proxy.connect("tcp.test") as sock:
         sock.sendall(b"hi")
         took, got = timed(lambda: sock.recv(2))
     assert got == b"hi"
-    assert 0.15 <= took <= 0.2 + SLACK
+    assert 0.15 <= took <= 0.2 + slack()
 
 
 def test_what_can_act_on_plain_tcp() -> None:
@@ -729,11 +726,11 @@ def test_faults_act_through_tls(proxy: Proxy) -> None:
     with sock, socket.socket(fileno=os.dup(sock.fileno())) as raw:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
         assert sock.recv(100) == ANSWER[:40]
-        raw.settimeout(5)
+        raw.settimeout(30)
         assert until_it_ends(raw) == (b"", ConnectionResetError)  # what TLS makes of it is up to the library
 
 
-def empty(proxy: Proxy, within: float = 5) -> bool:
+def empty(proxy: Proxy, within: float = 30) -> bool:
     """Whether all connections are gone in time."""
     deadline = time.monotonic() + within
     while proxy.call(lambda: len(proxy.core.connections)) and time.monotonic() < deadline:
@@ -757,11 +754,12 @@ def test_no_connection_is_left_behind(proxy: Proxy) -> None:
 @pytest.mark.parametrize("host", ["api.test", "tcp.test"])
 def test_a_half_closed_connection_ends_with_its_fault(proxy: Proxy, host: str) -> None:
     """The client keeps its half open, the interceptor does not for ever."""
-    proxy.put({"fault": "half-close", "after": 1, "ttl": 0.3})
+    proxy.put({"fault": "half-close", "after": 1})
     with proxy.connect(host) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
         assert len(rest(sock)) == 1
-        assert empty(proxy, within=3)
+        proxy.call(lambda: proxy.core.board.end())
+        assert empty(proxy)
 
 
 def test_plain_tcp_ends_when_both_sides_have_said_everything(proxy: Proxy) -> None:
@@ -785,7 +783,7 @@ def test_a_fault_does_not_keep_who_has_left(proxy: Proxy) -> None:
                 sock.settimeout(0.05)
                 with pytest.raises(TimeoutError):
                     sock.recv(1)
-        assert empty(proxy, within=2)
+        assert empty(proxy, within=20)
     finally:
         proxy.core.patience = 10.0
 
@@ -795,7 +793,7 @@ def test_a_client_that_gives_up_frees_its_fault(proxy: Proxy) -> None:
     proxy.put({"fault": "latency", "seconds": 20})
     sock = proxy.connect()
     sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not proxy.upstream.requests and time.monotonic() < deadline:
         pass
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

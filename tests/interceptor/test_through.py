@@ -338,6 +338,6 @@ def test_what_is_over_needs_no_collector(proxy: Proxy, fault: dict[str, Any] | N
             with contextlib.suppress(ConnectionResetError):
                 sock.recv(1)
         proxy.call(proxy.core.board.end)
-        proxy.await_(asyncio.wait_for(gone(inbound), 5))
+        proxy.await_(asyncio.wait_for(gone(inbound), 30))
     finally:
         gc.enable()

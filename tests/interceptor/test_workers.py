@@ -52,7 +52,7 @@ class Pair:
         """So many connections, one request each; status lines."""
         seen: Counter[bytes] = Counter()
         for _ in range(times):
-            with socket.create_connection(self.address, timeout=5) as sock:
+            with socket.create_connection(self.address, timeout=30) as sock:
                 seen[ask(sock, GET).partition(b"\r\n")[0]] += 1
         return seen
 
@@ -82,7 +82,7 @@ def controller(pair: Pair) -> Iterator[Controller]:
 
 def until(true: Callable[[], Any], what: str) -> None:
     """Wait for it, with an end."""
-    last = time.monotonic() + 10
+    last = time.monotonic() + 60
     while not true():
         assert time.monotonic() < last, what
         time.sleep(0.01)
@@ -157,7 +157,7 @@ def test_what_needs_one_process_is_refused(controller: Controller, spec: dict[st
 
 def test_who_is_silent_leaves_both_clean(pair: Pair, controller: Controller) -> None:
     """Nobody renews: each process ends it by its own clock."""
-    controller.call("POST", "/faults", {"faults": [{"fault": "status", "status": 503, "ttl": 0.3, "id": "left"}]})
+    controller.call("POST", "/faults", {"faults": [{"fault": "status", "status": 503, "ttl": 2, "id": "left"}]})
     assert pair.ask(5) == {b"HTTP/1.1 503 Service Unavailable": 5}
     until(lambda: not controller.faults()["active"], "its TTL is over")
     until(lambda: pair.ask(20) == {b"HTTP/1.1 200 OK": 20}, "both clean")
@@ -190,7 +190,7 @@ def test_the_first_opens_again_after_the_others(pair: Pair) -> None:
         await first.turn("refuse")
         other.port = first.port
         await other.open()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             await first.turn("")
         first.close()
         other.close()
@@ -210,7 +210,7 @@ def test_one_authority(pair: Pair, authority: Authority) -> None:
     context = ssl.create_default_context(cadata=authority.pem.decode())
     for _ in range(12):
         with (
-            socket.create_connection(pair.address, timeout=5) as sock,
+            socket.create_connection(pair.address, timeout=30) as sock,
             context.wrap_socket(sock, server_hostname="api.test") as tls,
         ):
             assert ask(tls, GET) == ANSWER

@@ -14,6 +14,7 @@ from tests.standins.conftest import SECRETS, start
 
 from dialtone.http import Client
 from dialtone.probes.database import Database
+from dialtone.probes.journal import eventually
 from dialtone.probes.leftovers import LEAST, Outside, token_of
 from dialtone.probes.synthetic import Run, Tenants
 from dialtone.target import Target
@@ -45,7 +46,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     names = ("stripe", "google", "google_oauth", "journal")
     running = start(tmp_path_factory.mktemp("leftovers"), "--until-eof", listeners=names)
     yield {name: running.url(name) for name in names}
-    running.process.communicate(timeout=5)
+    running.process.communicate(timeout=60)
 
 
 def target(urls: dict[str, str], *, effects: tuple[str, ...] = ("reads", "writes"), **more: Any) -> Target:
@@ -194,7 +195,7 @@ form = {"mode": "setup", "success_url": "https://x.example/", "client_reference_
 Client(urls["stripe"]).post("/v1/checkout/sessions", data=form,
     headers={"authorization": f"Bearer {SECRETS['stripe_secret_key']}"})
 print(run.token, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 TENANT = {
     "create": "INSERT INTO left_tenants (name) VALUES (%(marker)s) RETURNING name",
@@ -235,10 +236,10 @@ def test_what_a_killed_run_left_is_swept_by_the_next(
         assert made.left() == [token]
         assert rows() == [(f"dialtone-synthetic {token}",)]
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
-        for _ in range(100):  # the server notices that its client is gone
-            if not admin.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'").fetchall():
-                break
+        process.wait(60)
+        locks = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"
+        # The server notices that its client is gone, when it gets to it.
+        assert not eventually(lambda: admin.execute(locks).fetchall(), lambda found: not found, within=30)
         next_run()
         assert made.left() == []
         assert rows() == []

@@ -47,7 +47,7 @@ class Cutting:
             except OSError:
                 return
             with peer:
-                peer.settimeout(5)
+                peer.settimeout(60)
                 if not peer.recv(4096):
                     continue  # a witness only knocks
                 self.taken += 1

@@ -49,5 +49,5 @@ def test_thread_ends_by_itself() -> None:
             thread = dog._thread
             assert thread is not None
             dog.rest()
-            thread.join(5)
+            thread.join(30)
             assert dog._thread is None

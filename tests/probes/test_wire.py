@@ -113,7 +113,7 @@ def run(folder: Path, *paths: str, database: str = "postgresql://u:p@127.0.0.1:1
             env=environ,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         document = json.loads((folder / "verdicts.json").read_text())

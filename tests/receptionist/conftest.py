@@ -82,11 +82,11 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
             stderr=subprocess.DEVNULL,
         )
 
-    assert start(cluster.initdb_command(password)).wait(30) == 0
+    assert start(cluster.initdb_command(password)).wait(90) == 0
     cluster.configure()
     server = start(cluster.server_command())
     try:
-        deadline, pause = time.monotonic() + 20, threading.Event()
+        deadline, pause = time.monotonic() + 60, threading.Event()
         while not cluster.is_ready():
             assert server.poll() is None
             assert time.monotonic() < deadline
@@ -97,7 +97,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         yield Databases(url, cluster.url(ADMIN, credentials.admin_password))
     finally:
         server.send_signal(signal.SIGQUIT)
-        server.wait(10)
+        server.wait(60)
 
 
 Tenants = Callable[..., dict[str, Any]]

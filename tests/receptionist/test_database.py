@@ -238,9 +238,12 @@ def test_only_the_prober_waits_at_the_door(databases: Databases, db: Session) ->
     triggers = "SELECT count(*) FROM pg_event_trigger"
     with held("db-slow-login", databases):
         assert value(db, triggers) == 1
-        began = time.monotonic()
-        psycopg.connect(databases.url).close()
-        assert time.monotonic() - began < 2
+        took = []
+        for _ in range(3):  # a busy machine may hold up one of them; the trigger would hold up each, for 2.5 s
+            began = time.monotonic()
+            psycopg.connect(databases.url).close()
+            took.append(time.monotonic() - began)
+        assert min(took) < 2
     assert value(db, triggers) == 0
 
 
@@ -267,5 +270,5 @@ def test_the_command_holds_until_its_input_ends(databases: Databases, db: Sessio
         assert process.stdout.readline() == b"ready\n"
         assert value(db, failed) == 150
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert value(db, failed) == 0

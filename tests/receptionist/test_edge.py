@@ -95,7 +95,7 @@ class Place:
         """Run a scenario against a fresh edge, within bounds."""
 
         async def inside() -> None:
-            async with asyncio.timeout(10), self.edge(*(answering or (echo, echo))) as edge:
+            async with asyncio.timeout(60), self.edge(*(answering or (echo, echo))) as edge:
                 try:
                     await scenario(edge)
                 finally:

@@ -82,7 +82,7 @@ def test_the_scheduler_asks_as_the_platform_does() -> None:
             scheduler = Scheduler(Told())  # type: ignore[arg-type]
             scheduler.start()
             try:
-                return await asyncio.wait_for(got, 5)
+                return await asyncio.wait_for(got, 30)
             finally:
                 await scheduler.stop()
                 server.close()

@@ -119,6 +119,7 @@ def test_silence_ends_after_the_time_out() -> None:
             with pytest.raises(UpstashError, match="TimeoutError"):
                 await client.pipeline(("PING",))
             late[0].write(answer(b'[{"result":"late"}]'))
+            client._timeout = 20.0
             assert await client.pipeline(("PING",)) == [1]
             await client.close()
 

@@ -226,7 +226,7 @@ def test_a_changed_variable_is_deployed(place: Place, prove: Callable[..., Outco
 
     done = prove("redeploy", broken=not_in_effect)
     assert "STRIPE_SECRET_KEY" in done.steps[0].what
-    assert eventually(place.live, lambda live: live != old, within=5) != old
+    assert eventually(place.live, lambda live: live != old, within=30) != old
 
 
 def test_the_last_good_deployment_is_promoted_and_that_undone(place: Place, prove: Callable[..., Outcome]) -> None:

@@ -187,7 +187,7 @@ def _coverage(folder: Path, page: Path, *more: str) -> subprocess.CompletedProce
 def test_the_runbooks_of_this_repository_are_covered(folder: Path, least: int) -> None:
     """Every line, by what there is."""
     command = [sys.executable, "-m", "dialtone.cli", "runbook", "coverage", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     found = json.loads(done.stdout)
     assert found["complaints"] == []
     assert found["covered"] == 100

@@ -12,6 +12,7 @@ from tests.runbook.conftest import ROOT, Place
 
 psycopg = pytest.importorskip("psycopg")
 
+from dialtone.probes.journal import eventually  # noqa: E402
 from dialtone.runbook.actions.record import Record  # noqa: E402
 from dialtone.runbook.maintenance.item import PERIODS, tasks  # noqa: E402
 from dialtone.runbook.maintenance.run import Done, Round, State  # noqa: E402
@@ -118,7 +119,7 @@ def test_statements_are_compared_with_last_time(place: Place, at: Callable[..., 
     first = at("review-slow-queries")
     assert "the first time: there is nothing to compare with" in first.notes
     for _ in range(3):
-        place.sql(slow, 0.08)
+        place.sql(slow, 0.2)
     second = at("review-slow-queries", 7)
     assert any("look_at_me" in text and "times slower" in text for text in second.attentions), second
     assert second.state is State.ATTENTION
@@ -142,11 +143,7 @@ def test_errors_of_sentry_are_reviewed(place: Place, at: Callable[..., Done]) ->
     at("review-errors")
     kind = f"Maintenance{uuid.uuid4().hex}"  # of its own: other tests leave errors too, in any order
     place.site.post("/api/monitoring/error", json={"error": kind, "context": {}, "severity": "error"})
-    found = {}
-    for _ in range(50):
-        found = at("review-errors", 7)
-        if found.attentions:
-            break
+    found = eventually(lambda: at("review-errors", 7), lambda done: bool(done.attentions), within=30)
     assert any("that were not there last time" in text for text in found.attentions), found
 
 

@@ -33,8 +33,8 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Look again and again until it holds, at most so long."""
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Look again and again until it holds, at most so long: when to give up, and nothing of how fast it has to be."""
     deadline = time.monotonic() + seconds
     waiting = socket.socketpair()
     try:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,11 @@ from tests.sandbox.conftest import command, leftovers
 
 from dialtone.sandbox import ATTACH_VARIABLE, Sandbox, SandboxError
 from dialtone.sandbox import campaign as campaigns
+from dialtone.sandbox import folder as folders
 from dialtone.sandbox.commands import add_parser
+from dialtone.sandbox.controller import stop_resident
 from dialtone.sandbox.matrix import Claims, Defect, Outcome
+from dialtone.sandbox.processes import start_time
 
 
 def run(*arguments: str) -> int:
@@ -105,6 +111,26 @@ def test_up_ends_with_an_interrupt(
     sandbox = up(interrupted)
     assert "taking the sandbox down" in capsys.readouterr().err
     assert leftovers(sandbox.run_id, root, {}) == []
+
+
+def test_down_tells_what_does_not_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A supervisor that hears nothing: it is there still, and that is said; one of a run is left alone."""
+    deaf = subprocess.Popen(["sleep", "600"])
+    deaf.send_signal(signal.SIGSTOP)
+    try:
+        made = [folders.create(folders.new_run_id()) for _ in range(2)]
+        for folder, resident in zip(made, (True, False), strict=True):
+            folder.write("state.json", {"supervisor": [deaf.pid, start_time(deaf.pid)], "resident": resident})
+        monkeypatch.setattr("dialtone.sandbox.commands.stop_resident", partial(stop_resident, seconds=0.05))
+        assert run("sandbox", "down") == 1
+        assert capsys.readouterr().out.startswith(f"told to end and still there: {made[0].run_id}; ")
+        for folder in made:
+            folder.remove()
+    finally:
+        deaf.kill()
+        deaf.wait()
 
 
 def test_up_says_why_it_cannot(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

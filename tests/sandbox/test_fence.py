@@ -33,6 +33,6 @@ def test_what_is_behind_it_reaches_no_provider() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=60,
         )
     assert done.stdout.split() == ["there", *["PermissionError"] * len(CLOSED)]

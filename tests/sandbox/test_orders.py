@@ -82,7 +82,7 @@ def test_an_application_waits_for_its_port(recoverable: Sandbox) -> None:
     holder = socket.create_server(("127.0.0.1", recoverable.ports["edge"]))
 
     def let_go() -> None:
-        eventually(lambda: b"in use" in log.read_bytes()[before:], 20.0)
+        eventually(lambda: b"in use" in log.read_bytes()[before:], 60.0)
         holder.close()
 
     waiting = threading.Thread(target=let_go)

@@ -203,7 +203,7 @@ def run_round(sandbox: Any, defect: Defect, arguments: Sequence[str], folder: Pa
             found.append(end.value)
         return bool(found)
 
-    assert eventually(ended, 20)
+    assert eventually(ended, 60)
     return found[0]
 
 

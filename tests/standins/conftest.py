@@ -222,7 +222,7 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One process for all tests that need sockets."""
     running = start(tmp_path_factory.mktemp("standins"), "--until-eof")
     yield running
-    output, errors = running.process.communicate(timeout=5)
+    output, errors = running.process.communicate(timeout=60)
     assert (output, errors) == ("", ""), "stand-ins write nothing but `ready`"
 
 

@@ -46,10 +46,10 @@ def serving(standins: Mapping[str, StandIn], exchange: Exchange, journal: Journa
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(30)
     try:
         yield Served(ports, journal)
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(30)
         loop.close()

@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture
 def mailer(standins):
     """A connection to the mail server."""
-    with smtplib.SMTP("127.0.0.1", standins.ports["smtp"], timeout=5) as connection:
+    with smtplib.SMTP("127.0.0.1", standins.ports["smtp"], timeout=30) as connection:
         yield connection
 
 

@@ -103,7 +103,7 @@ def test_the_real_sdk_is_heard(standins):
         scope.set_tag("check", "booking")
         sentry_sdk.capture_message("dialtone says hello", level="warning")
         sentry_sdk.capture_exception(LookupError("nobody answers"))
-    client.close(timeout=5)
+    client.close(timeout=30)
     url = f"{standins.url('journal')}/requests?provider=sentry"
     requests = httpx.get(url, headers=standins.journal_headers).json()["requests"]
     bodies = [entry["body"] for entry in requests if entry["body"]["type"] == "event"]

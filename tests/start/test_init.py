@@ -84,7 +84,7 @@ def first_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     own = {k: v for k, v in os.environ.items() if not k.startswith(("DIALTONE_", "SANDBOX_", "PYTEST_"))}
     own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "DIALTONE_HISTORY": "off"}
     command = [sys.executable, "-m", "pytest", "-p", "dialtone.plugin", "-q", *arguments]
-    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_repository_that_can_be_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

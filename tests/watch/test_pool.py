@@ -83,7 +83,7 @@ class Scene:
 
     async def until(self, what: Callable[[], object]) -> None:
         """Let the loop go round until it is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not what():  # noqa: ASYNC110 - there is no event for what is looked at
                 await asyncio.sleep(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -83,7 +84,7 @@ class Watch:
     def page(self, path: str) -> tuple[int, str]:
         """A page of it."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -96,7 +97,7 @@ class Watch:
                     return sample.value
         return 0.0
 
-    def until(self, what: Callable[[], object], patience: float = 60.0) -> None:
+    def until(self, what: Callable[[], object], patience: float = 120.0) -> None:
         """Wait until it is so."""
         end = time.monotonic() + patience
         while not what():
@@ -109,7 +110,7 @@ class Watch:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -137,8 +138,8 @@ def test_a_life(watch: Watch) -> None:
     its processes killed, and started again."""
     watch.until(lambda: "watching preview: 4 checks every 1 s, 1 are not armed" in watch.words)
     watch.until(lambda: watch.figure("dialtone_check_verdict", check="good", verdict="ok") == 1)
-    status, body = watch.page("/health")
-    assert (status, json.loads(body)["status"]) == (200, "ok")
+    watch.until(lambda: watch.page("/health")[0] == 200)
+    assert json.loads(watch.page("/health")[1])["status"] == "ok"
 
     (watch.folder / "red").touch()
     watch.until(lambda: "red: breach, was ok: the file is there" in watch.words)
@@ -154,6 +155,7 @@ def test_a_life(watch: Watch) -> None:
     (watch.folder / "hang").unlink()
     watch.until(lambda: "hangs: ok, was unknown" in watch.words)
 
+    watch.until(lambda: watch.figure("dialtone_check_verdict", check="dies", verdict="ok") == 1)
     (watch.folder / "die").touch()
     watch.until(lambda: "dies: unknown (broken), was ok: the session died in this check" in watch.words)
     (watch.folder / "die").unlink()
@@ -170,7 +172,8 @@ def test_a_life(watch: Watch) -> None:
     assert watch.figure("dialtone_watch_reloads_total", result="refused") == 1
 
     for child in psutil.Process(watch.process.pid).children():  # the warm session and the clerk
-        child.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that the reload ended just now
+            child.kill()
     watch.until(lambda: "a process of the watch died: it is started again" in watch.words)
     watch.until(lambda: watch.page("/health")[0] == 200)
     looks = watch.figure("dialtone_watch_looks_total")
@@ -180,8 +183,8 @@ def test_a_life(watch: Watch) -> None:
     watch.until(lambda: watch.figure("dialtone_watch_running") >= 1)
     whole = psutil.Process(watch.process.pid).children(recursive=True)
     watch.process.send_signal(signal.SIGTERM)
-    assert watch.process.wait(20) == 0
-    _, left = psutil.wait_procs(whole, timeout=3)
+    assert watch.process.wait(60) == 0
+    _, left = psutil.wait_procs(whole, timeout=30)
     assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     store = Store.open(watch.folder / "history.db")
     verdicts = [str(result.kind or result.verdict) for result in store.results("preview", "hangs")]
@@ -204,7 +207,7 @@ def test_it_does_not_begin(tmp_path: Path, server: Server, profile: str, checks:
     (tmp_path / "test_it.py").write_text(checks)
     done = subprocess.run(
         [sys.executable, "-m", "dialtone.cli", "watch", "--target", "preview", "--listen", "off", "--", "test_it.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         env={k: v for k, v in os.environ.items() if not k.startswith("DIALTONE_")},
     )  # fmt: skip
     assert done.returncode == 4, done.stdout

@@ -149,10 +149,15 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _down(_: argparse.Namespace) -> int:
-    """Take down every resident sandbox; those of runs belong to their runs."""
-    stopped = [path.name for path in folders.live_runs() if stop_resident(path)]
-    print(f"took down {', '.join(stopped)}" if stopped else "no resident sandbox runs")
-    return 0
+    """Take down every resident sandbox; those of runs belong to their runs. 1 when one does not end."""
+    ended = {path.name: stopped for path in folders.live_runs() if (stopped := stop_resident(path)) is not None}
+    if not ended:
+        print("no resident sandbox runs")
+    if down := [name for name, stopped in ended.items() if stopped]:
+        print(f"took down {', '.join(down)}")
+    if left := [name for name, stopped in ended.items() if not stopped]:
+        print(f"told to end and still there: {', '.join(left)}; `dialtone sandbox sweep` removes it once it is dead")
+    return int(bool(left))
 
 
 def _sweep(_: argparse.Namespace) -> int:

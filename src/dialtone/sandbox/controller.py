@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from dialtone.sandbox import folder as folders
-from dialtone.sandbox.processes import RUN_ID_VARIABLE, start_time, wait_gone
+from dialtone.sandbox.processes import RUN_ID_VARIABLE, send, start_time, wait_gone
 
 ATTACH_VARIABLE = "DIALTONE_SANDBOX"
 """Path of the state file of a sandbox that somebody else started: use that one, start and stop nothing."""
@@ -324,14 +324,14 @@ class _Holder:
         self._words.close()
 
 
-def stop_resident(folder: Path, seconds: float = _STOP_BOUND) -> bool:
-    """Take down the resident sandbox of this run folder; False when it is not resident, or does not end."""
+def stop_resident(folder: Path, seconds: float = 30.0) -> bool | None:
+    """Take down the resident sandbox of this run folder; None when it is not resident, False when it does not end."""
     try:
         state = json.loads((folder / "state.json").read_text())
     except (OSError, ValueError):
-        return False
+        return None
     pid, started = state["supervisor"]
     if not state["resident"] or start_time(pid) != started:
-        return False
-    os.kill(pid, signal.SIGTERM)
+        return None
+    send(pid, signal.SIGTERM)
     return not wait_gone([pid], seconds)

@@ -36,7 +36,7 @@ def clean(folder: RunFolder) -> None:
         send(pid, signal.SIGINT if pid == server or _works_in(pid, path / "postgres") else signal.SIGTERM)
     for pid in wait_gone(running, 2.0):
         send(pid, signal.SIGKILL)
-    left = wait_gone(running, 1.0)
+    left = wait_gone(running, 10.0)
     segment = Cluster(path / "postgres", 0).shared_memory()
     if segment and not left:
         remove_segment(*segment)

@@ -140,7 +140,7 @@ def stop_all(parts: Sequence[Part]) -> None:
             harder = signal.SIGQUIT if part.stop_signal is signal.SIGINT else signal.SIGTERM
             part.signal(harder, group=part.ended is None)
         _gone(parts, 1.0)
-    _vanished([part for part in parts if part.stop_signal is signal.SIGINT], 0.5)
+    _vanished([part for part in parts if part.stop_signal is signal.SIGINT], 1.5)
     for part in parts:
         part.kill_group()
         part.process.wait()

@@ -50,7 +50,7 @@ def taken(database: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Backup
 def _until(holds: Callable[[], bool]) -> None:
     from dialtone.probes.journal import eventually
 
-    assert eventually(holds, bool, within=10)
+    assert eventually(holds, bool, within=30)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from dialtone.sandbox.postgres import SWITCH
 from dialtone.verdict import Undecided
 
 _NOTICED = 10.0  # seconds within which somebody has to notice a loss
+_ARCHIVED = 20.0  # seconds to wait for a segment's copy: a busy archiver is slow, one that fails never makes it
 _PAUSE = 0.02  # seconds between two looks
 
 
@@ -143,7 +144,7 @@ class Recovery(Course):
             last = self.deployment.archive / str(self.deployment.administrator.write(SWITCH)[0]["name"])
         except Exception:  # noqa: BLE001 - a server in any state at all
             return
-        end = self._clock() + 5
+        end = self._clock() + _ARCHIVED
         while not last.exists() and self._clock() < end:
             time.sleep(_PAUSE)
 

@@ -11,7 +11,10 @@ from dialtone.interceptor.mechanism import Act, Bounds, Cut, Mechanism, Pieces, 
 @mechanism("endless")
 @dataclass(frozen=True, slots=True)
 class Endless(Mechanism):
-    """Answers 200 and blanks for ever, at so many bytes a second; the upstream hears nothing."""
+    """Answers 200 and blanks for ever, at so many bytes a second; the upstream hears nothing.
+
+    Time that a slow wake-up took is made good, as with `bandwidth`; of a client that did not read, a second of it.
+    """
 
     rate: Annotated[float, Bounds(1, 10**8)] = 10_000
 
@@ -25,7 +28,9 @@ class Endless(Mechanism):
             yield piece
         size = max(1, int(self.rate / 20))
         chunk = b"%x\r\n%s\r\n" % (size, b" " * size)
+        due = act.clock()
         while not act.ended:
             yield chunk
-            await act.pause(size / self.rate)
+            due = max(due, act.clock() - 1) + size / self.rate
+            await act.pause(due - act.clock())
         raise Cut("close")
