@@ -124,12 +124,12 @@ def slack(base: str, _patch: pytest.MonkeyPatch) -> Client:
     from slack_sdk.webhook import WebhookClient
 
     def posted() -> str:
-        answer = WebhookClient(base + "/services/T/B/x", timeout=5).send(text="hi")
+        answer = WebhookClient(base + "/services/T/B/x", timeout=30).send(text="hi")
         return f"{answer.status_code} {answer.body}"
 
     def called() -> Any:
         try:
-            return sdk.WebClient("xoxb-x", base_url=base + "/api/", timeout=5).chat_postMessage(channel="C", text="hi")
+            return sdk.WebClient("xoxb-x", base_url=base + "/api/", timeout=30).chat_postMessage(channel="C", text="hi")
         except sdk.errors.SlackApiError as error:
             kept = error.response
             wait = kept.headers.get("retry-after", "")
@@ -149,9 +149,9 @@ def sentry(base: str, _patch: pytest.MonkeyPatch) -> Client:
         try:
             for _ in range(3):
                 client.capture_event({"message": "x", "level": "error"})
-                client.flush(5)
+                client.flush(30)
         finally:
-            client.close(timeout=1)
+            client.close(timeout=10)
         return "nothing raised"
 
     checked_in = lambda: str(httpx.get(base + "/api/1/cron/nightly/key/?status=ok", trust_env=False).status_code)  # noqa: E731

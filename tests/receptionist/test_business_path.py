@@ -228,7 +228,7 @@ def test_keywords_and_consent(world: World) -> None:
         for text, status in (("START", "opted_in"), ("hello", "opted_in"), ("HELP", "opted_in")):
             assert await telnyx(client, route, "message.received", sms(row, text)) == 200
             assert world.rows(consent, row["id"]) == [{"status": status}]
-        await services.background.drain(5)
+        await services.background.drain(30)
 
     world.run(scenario)
     texts = [json.loads(call.request.content)["text"] for call in world.router["sms"].calls]
@@ -336,7 +336,7 @@ def test_every_caller_hears_something(
             assert await telnyx(client, route, "call.initiated", payload, id=f"ring-{control}") == 200
         outgoing = {**payload, "direction": "outgoing", "call_control_id": "v3:ours"}
         assert await telnyx(client, route, "call.initiated", outgoing) == 200
-        await services.background.drain(5)
+        await services.background.drain(30)
         for event, cause in (("call.hangup", "normal_clearing"), ("call.answered", None)):
             await telnyx(client, route, event, {"call_control_id": control, "hangup_cause": cause})
 

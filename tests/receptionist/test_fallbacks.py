@@ -76,7 +76,7 @@ def test_a_booking_waits_no_longer_than_a_caller_would(world: World) -> None:
         assert (await book(client, row))["success"]
         assert world.router["pay"].call_count == 0
         release.set()
-        await services.background.drain(5)
+        await services.background.drain(30)
 
     world.run(scenario)
     assert world.router["pay"].call_count == 1
@@ -93,7 +93,7 @@ def test_without_database_calls_go_to_a_human_and_are_noted_later(world: World) 
 
     async def scenario(client: httpx.AsyncClient, services: Services) -> None:
         assert await telnyx(client, VOICE, "call.initiated", ringing(controls[0], row["phone_number"])) == 200
-        await services.background.drain(5)
+        await services.background.drain(30)
         lose(services.db)
         for _ in range(2):
             assert await telnyx(client, VOICE, "call.initiated", ringing(controls[1], row["phone_number"])) == 200
@@ -102,7 +102,7 @@ def test_without_database_calls_go_to_a_human_and_are_noted_later(world: World) 
         assert await telnyx(client, "/api/sms/webhook", "message.received", sms(row, "STOP")) == 503
         paid = await stripe(client, "invoice.paid", {"id": "in_x", "customer": row["stripe_customer_id"]})
         assert (paid.status_code, paid.headers["retry-after"]) == (503, "1")
-        await services.background.drain(5)
+        await services.background.drain(30)
         assert len(world.rows("SELECT FROM calls WHERE business_id = %s", row["id"])) == 1
         find(services.db)
         await services.desk.note()
@@ -159,7 +159,7 @@ def test_events_of_a_call_in_the_wrong_order(world: World) -> None:
     async def scenario(client: httpx.AsyncClient, services: Services) -> None:
         assert await telnyx(client, VOICE, "call.hangup", {**payload, "hangup_cause": "originator_cancel"}) == 200
         assert await telnyx(client, VOICE, "call.initiated", payload) == 200
-        await services.background.drain(5)
+        await services.background.drain(30)
 
     world.run(scenario)
     assert world.rows("SELECT status FROM calls WHERE call_id = %s", control) == [{"status": "missed"}]
@@ -209,7 +209,7 @@ def told_twice(world: World, *, cron: bool = False) -> None:
         object.__setattr__(services.alerts._settings, "slack_webhook_url", "http://slack.test/")
         for _ in range(2):
             services.alerts.trouble("fee", "b-1", "stripe is away")
-            await services.alerts.background.drain(5)
+            await services.alerts.background.drain(30)
         if cron:
             await client.get("/api/cron/process-jobs", headers=CRON)
 
@@ -258,7 +258,7 @@ def test_a_provider_that_is_down_is_told_and_that_it_is_back(world: World, monke
     async def scenario(client: httpx.AsyncClient, services: Services) -> None:
         for why in ("stripe answered 503", "stripe answered 503", "", "stripe answered 500"):
             services.alerts.provider("stripe", why)
-            await services.alerts.background.drain(5)
+            await services.alerts.background.drain(30)
         services.alerts.provider("slack", "it tells nobody of itself")
 
     world.run(scenario)

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.sandbox.conftest import eventually
 
 from dialtone.sandbox import folder as folders
 from dialtone.sandbox import isolation, leftovers, ports, sweep
 from dialtone.sandbox.credentials import new_credentials
 from dialtone.sandbox.postgres import Cluster
+from dialtone.sandbox.supervisor import answers
 
 IPC_PRIVATE, IPC_CREAT = 0, 0o1000
 
@@ -125,6 +127,29 @@ def test_pid_file_of_the_server(tmp_path: Path) -> None:
     (tmp_path / "postmaster.pid").write_text("\n".join([*lines, "ready   "]))
     assert cluster.is_ready()
     assert cluster.shared_memory() == (2359702, 12)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 503 Not yet\r\n\r\n", b"SSH-2.0\r\n", b""], ids=["slow", "no HTTP", "hangs up"]
+)
+def test_an_application_that_is_slow_to_answer_is_heard(answer: bytes) -> None:
+    """It may take longer than a look: it is not asked again meanwhile, and any answer of HTTP is one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        look = answers(listener.getsockname()[1])
+        assert not look()
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(30)
+            assert peer.recv(100).startswith(b"GET / HTTP/1.1\r\n")
+            assert not look()
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            peer.sendall(answer)
+        seen: list[bool] = []
+        assert eventually(lambda: bool(seen.append(look()) or seen[-1] or len(seen) > 9))
+        assert any(seen) is answer.startswith(b"HTTP/")
+    assert not any(look() for _ in range(3))
 
 
 def test_credentials_are_new_every_time() -> None:

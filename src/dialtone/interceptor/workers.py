@@ -31,7 +31,7 @@ PATIENCE = 1.0
 """Seconds that a worker may take for a word; one that takes longer is ended."""
 AT_ONCE = 0.1
 """The same when the safety lever is pulled."""
-_START = 20.0
+_START = 60.0
 _AGAIN = 0.2
 
 

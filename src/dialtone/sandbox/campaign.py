@@ -31,7 +31,7 @@ Without workers: two rounds at once cost two thirds of one with two workers.
 ROUND_BOUND = 180.0
 """Seconds after which a round is given up."""
 _DEFECTS_COMMAND = (sys.executable, "-P", "-m", "dialtone_receptionist.defects")
-_HOLD_BOUND = 20.0
+_HOLD_BOUND = 60.0
 _GONE = "the sandbox is gone"
 
 
@@ -201,7 +201,7 @@ class _Held:
 
     def _wait(self) -> None:
         try:
-            self._process.wait(5.0)
+            self._process.wait(30.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

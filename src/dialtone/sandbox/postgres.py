@@ -188,7 +188,7 @@ class Cluster:
             stdin=subprocess.DEVNULL if script is None else None,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=False,
             env={
                 **told,

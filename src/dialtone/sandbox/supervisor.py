@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +38,7 @@ from dialtone.sandbox.processes import RUN_ID_VARIABLE, of_run, send, start_time
 
 START_BOUND = 90.0
 """Seconds within which the sandbox is healthy, or has failed."""
+_ASK_AGAIN, _ANSWER_PATIENCE = 0.25, 15.0  # seconds between two questions, and for the answer to one
 
 
 class Supervisor:
@@ -241,24 +244,32 @@ class Supervisor:
 
 
 def answers(port: int) -> Callable[[], bool]:
-    """Whether an application that knows nothing of `ready` answers HTTP on its port; asked every 0.25 s."""
-    import http.client
+    """Whether an application that knows nothing of `ready` answers HTTP on its port; asked at most every 0.25 s.
 
-    asked = time.monotonic()
+    A look waits for nothing: what was asked is heard at a later one, for a first page may take its time.
+    """
+    asked = float("-inf")
+    connection: socket.socket | None = None
 
     def look() -> bool:
-        nonlocal asked
-        if time.monotonic() - asked < 0.25:
-            return False
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        nonlocal asked, connection
+        now = time.monotonic()
         try:
-            connection.request("GET", "/")
-            return connection.getresponse().status > 0
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
+            if connection is None:
+                if now - asked < _ASK_AGAIN:
+                    return False
+                asked = now
+                connection = socket.create_connection(("127.0.0.1", port), timeout=1)
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n" % port)
+            if not select.select([connection], [], [], 0)[0] and now - asked < _ANSWER_PATIENCE:
+                return False
+            heard = connection.recv(5)
+        except OSError:
+            heard = b""
+        if connection is not None:
             connection.close()
-            asked = time.monotonic()
+            connection = None
+        return heard == b"HTTP/"
 
     return look
 

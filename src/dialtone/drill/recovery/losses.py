@@ -29,7 +29,7 @@ def rot(deployment: Deployment, tables: Iterable[str], seed: int = 0) -> str:
     database = deployment.administrator
     database.write("CREATE EXTENSION IF NOT EXISTS pg_buffercache")
     found = database.write(_LARGEST, {"tables": list(tables)})[0]
-    database.alone("CHECKPOINT", within=10)
+    database.alone("CHECKPOINT", within=60)
     with (deployment.data / str(found["file"])).open("r+b") as file:
         file.seek(PAGE // 2)
         file.write(Random(seed).randbytes(512))  # noqa: S311 - a disk is no secret
