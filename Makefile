@@ -80,7 +80,7 @@ build/tools/node/.installed: tests/node/package.json
 
 docs: $(DONE) ## the site, in build/site
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -r pyproject.toml --extra docs
 	@$(BIN)/python -m sphinx -W --keep-going -q -b dirhtml docs build/site
 
 dist: $(DONE) ## what a release publishes: sdist, wheel and SBOM, in dist/

@@ -37,6 +37,17 @@ def test_every_command_explains_itself() -> None:
     assert [name for name, command in seen if not (command.description or "").strip()] == []
 
 
+def test_a_command_alone_is_what_it_is_among_all() -> None:
+    """Each says where it is: its own room is enough to make it, with the same help; no room is forgotten."""
+    (whole,) = _groups(parser())
+    for word, command in whole.choices.items():
+        (group,) = _groups(parser(word))
+        assert len(group.choices) < 10
+        assert group.choices[word].format_help() == command.format_help()
+    (unknown,) = _groups(parser("no-such-command"))
+    assert list(unknown.choices) == list(whole.choices)
+
+
 def test_a_shell_completes_the_commands(tmp_path: Path) -> None:
     """The bash that is here loads what is printed, and finds a command by its beginning."""
     printed = subprocess.run(
@@ -52,9 +63,12 @@ def test_a_shell_completes_the_commands(tmp_path: Path) -> None:
     assert told.stdout.split() == ["history"]
 
 
+def _groups(command: argparse.ArgumentParser) -> list[argparse._SubParsersAction[argparse.ArgumentParser]]:
+    return [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+
+
 def _below(name: str, command: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield name, command
-    for action in command._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, inner in action.choices.items():
-                yield from _below(f"{name} {word}", inner)
+    for action in _groups(command):
+        for word, inner in action.choices.items():
+            yield from _below(f"{name} {word}", inner)

@@ -7,6 +7,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,34 @@ gate requires is not armed, 19 the revision that a gate is for is not served
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line, with a sub-command for each thing that can be done."""
+# Where each command is. A room is imported for its own commands, or for the help of all.
+_ROOMS = (
+    ("catalog", "checks"),
+    ("tenant", "tenant"),
+    ("history.commands", "history"),
+    ("history.backtest_command", "backtest"),
+    ("sandbox.commands", "sandbox defects"),
+    ("interceptor.commands", "faults"),
+    ("runbook.actions.command", "do"),
+    ("runbook.maintenance.command", "maintenance"),
+    ("runbook.coverage_command", "runbook"),
+    ("incidents.commands", "incidents ack silence outbox routes channels"),
+    ("start.doctor", "doctor"),
+    ("start.init", "init"),
+    ("start.importing", "import"),
+    ("start.flows", "workflows"),
+    ("start.forecast", "forecast"),
+    ("watch.gate", "gate"),
+    ("report.pages.command", "report"),
+    ("report.export", "export"),
+    ("github.command", "github"),
+    ("watch.command", "watch"),
+    ("drill.command", "drill"),
+)
+
+
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line, with a sub-command for each thing that can be done; or with what `only` needs, a command."""
     top = argparse.ArgumentParser(
         prog="dialtone",
         description="Synthetic checks and chaos experiments for a live service.",
@@ -50,52 +77,10 @@ def parser() -> argparse.ArgumentParser:
         "--checks", type=Path, default=Path("checks"), metavar="PATH", help="file or folder of checks (default: checks)"
     )
     profile.set_defaults(run=_profile)
-    from dialtone import catalog, tenant
-    from dialtone.history import backtest_command
-    from dialtone.history import commands as history
-    from dialtone.sandbox import commands as sandbox
-
-    catalog.add_parser(commands)
-    tenant.add_parser(commands)
-    history.add_parser(commands)
-    backtest_command.add_parser(commands)
-    sandbox.add_parser(commands)
-    from dialtone.interceptor import commands as faults
-
-    faults.add_parser(commands)
-    from dialtone.runbook import coverage_command
-    from dialtone.runbook.actions import command as actions
-    from dialtone.runbook.maintenance import command as maintenance
-
-    actions.add_parser(commands)
-    maintenance.add_parser(commands)
-    coverage_command.add_parser(commands)
-    from dialtone.incidents import commands as incidents
-
-    incidents.add_parser(commands)
-    from dialtone.start import doctor, flows, forecast, importing, init
-
-    doctor.add_parser(commands)
-    init.add_parser(commands)
-    importing.add_parser(commands)
-    flows.add_parser(commands)
-    forecast.add_parser(commands)
-    from dialtone.watch import gate
-
-    gate.add_parser(commands)
-    from dialtone.github import command as github
-    from dialtone.report import export
-    from dialtone.report.pages import command as report
-
-    report.add_parser(commands)
-    export.add_parser(commands)
-    github.add_parser(commands)
-    from dialtone.watch import command as watch
-
-    watch.add_parser(commands)
-    from dialtone.drill import command as drill
-
-    drill.add_parser(commands)
+    known = {"profile", "completion", *(name for _, names in _ROOMS for name in names.split())}
+    for room, names in _ROOMS:
+        if only not in known or only in names.split():
+            import_module(f"dialtone.{room}").add_parser(commands)
     completion = commands.add_parser(
         "completion",
         help="the completion of these commands for a shell",
@@ -160,7 +145,8 @@ def _armed(args: argparse.Namespace, path: Path, target: Target) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. Ctrl-C ends it with 130, a reader that went away (`| head`) with 141."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser(words[0] if words else None).parse_args(words)
     try:
         code = int(args.run(args) or 0)
         sys.stdout.flush()

@@ -70,9 +70,12 @@ def test_other_commands_are_run_by_continuous_integration() -> None:
     assert "make drill" in TEXT
     assert "dialtone drill --scope smoke" in steps  # the whole of it is longer than a change may wait
     for target in ("check", "test", "defects", "lint", "types"):
-        assert re.search(rf"^step make {target}\b", steps, re.M), target
+        assert re.search(rf"^ *step make {target}\b", steps, re.M), target
     for bench in ("kills", "false_alarms"):
         assert f"bench/{bench}.py --quick" in steps, bench
+    lanes = re.findall(r"^(\w+)\(\) \{\n  step ", steps, re.M)
+    assert lanes
+    assert re.findall(r"^aside (\w+)\n(?:step .*\n)+joined$", steps, re.M) == lanes
 
 
 def test_exit_codes_are_those_of_the_code() -> None:
