@@ -38,11 +38,11 @@ def test_every_command_explains_itself() -> None:
 
 
 def test_a_command_alone_is_what_it_is_among_all() -> None:
-    """Each says where it is: its own room is enough to make it, with the same help; no room is forgotten."""
+    """Its own room is enough to make it, with the same help; `runbook` alone speaks of the others."""
     (whole,) = _groups(parser())
     for word, command in whole.choices.items():
         (group,) = _groups(parser(word))
-        assert len(group.choices) < 10
+        assert (len(group.choices) < 10) != (word == "runbook")
         assert group.choices[word].format_help() == command.format_help()
     (unknown,) = _groups(parser("no-such-command"))
     assert list(unknown.choices) == list(whole.choices)

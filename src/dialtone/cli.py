@@ -78,6 +78,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     )
     profile.set_defaults(run=_profile)
     known = {"profile", "completion", *(name for _, names in _ROOMS for name in names.split())}
+    known.remove("runbook")  # it knows whether there are the commands that a runbook names
     for room, names in _ROOMS:
         if only not in known or only in names.split():
             import_module(f"dialtone.{room}").add_parser(commands)
