@@ -128,6 +128,30 @@ def test_a_host_that_the_interceptor_does_not_stand_for(controller: Controller) 
         controller.put("hang", match={"host": host}).end()
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "status"}, r"status acts on HTTP, and tcp\.test speaks plain TCP; there act bandwidth, blackhole, "),
+        ({"fault": "in-doubt"}, "in-doubt acts on HTTP"),
+        ({"fault": "certificate"}, "certificate acts on HTTP"),
+        (
+            {"fault": "reset", "match": {"path": "/x"}},
+            r"match\.path: tcp\.test speaks plain TCP, which has no requests",
+        ),
+    ],
+)
+def test_what_cannot_be_at_a_host_of_plain_tcp(controller: Controller, fault: dict[str, Any], words: str) -> None:
+    """Refused with what can act there; for HTTP, or for all hosts together, it is a plan."""
+    match = {**fault.get("match", {}), "host": "tcp.test"}
+    with pytest.raises(ControlError) as caught:
+        controller.call("POST", "/faults", {"faults": [{**fault, "match": match}]})
+    [problem] = caught.value.problems
+    assert re.match(rf"fault 1 \(1-{fault['fault']}\): {words}", problem)
+    for host in ("api.test", "*.test", None):
+        controller.call("POST", "/faults", {"faults": [{**fault, "match": {**match, "host": host}}]})
+        controller.end()
+
+
 def test_what_was_planned_can_be_planned_again() -> None:
     """The printed plan, defaults and all, is a plan, and the same one."""
     plan = {

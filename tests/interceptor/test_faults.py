@@ -704,6 +704,17 @@ def test_latency_on_plain_tcp(proxy: Proxy, slack: Slack) -> None:
     assert 0.15 <= took <= 0.2 + slack()
 
 
+@pytest.mark.parametrize("fault", [{"fault": "in-doubt"}, {"fault": "certificate"}, {"fault": "header-flood"}])
+def test_a_fault_of_http_meets_no_plain_tcp(proxy: Proxy, fault: dict[str, Any]) -> None:
+    """It stands for all hosts: bytes of TCP pass, and it does not count as one that acted."""
+    proxy.put(fault)
+    with proxy.connect("tcp.test") as sock:
+        sock.sendall(b"SELECT 1")
+        assert sock.recv(100) == b"SELECT 1"
+    [meant] = proxy.call(lambda: [fault.acted for fault in proxy.core.board.faults.values()])
+    assert meant == 0
+
+
 def test_what_can_act_on_plain_tcp() -> None:
     """Connections and bytes, whose mechanisms say so by what they override; no request, no head, no handshake."""
     assert {name for name, cls in mechanisms().items() if on_tcp(cls) and cls.__module__.startswith("dialtone.")} == {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dialtone.interceptor.board import Board, Fault
 from dialtone.interceptor.journal import Journal
+from dialtone.interceptor.mechanism import on_tcp
 from dialtone.interceptor.settings import Host, Settings
 from dialtone.interceptor.tls import Authority, upstream_context
 
@@ -92,6 +93,8 @@ class Core:
     def early(self, host: str) -> list[Act]:
         """What acts on a new connection to a host."""
         found = [f for f in self.board.early if f.matcher.host is None or fnmatchcase(host, f.matcher.host)]
+        if (there := self.host(host)) is not None and there.tcp:
+            found = [f for f in found if on_tcp(type(f.spec.mechanism))]
         acts = [act for fault in found if (act := self.board.act(fault, host, None)) is not None]
         for act in acts:
             act.open_connections = self.open[host]

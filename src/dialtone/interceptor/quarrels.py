@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from dialtone.interceptor.mechanism import mechanisms, on_tcp
+
 if TYPE_CHECKING:
     from dialtone.interceptor.plan import Spec
+    from dialtone.interceptor.settings import Host
 
 
-def strangers(specs: Iterable[Spec], hosts: Iterable[str]) -> list[str]:
-    """Faults of hosts that the interceptor does not stand for: they could never match."""
-    there = sorted(hosts)
+def strangers(specs: Iterable[Spec], hosts: Mapping[str, Host]) -> list[str]:
+    """Faults of hosts that the interceptor does not stand for, or that speak no HTTP: they could never match."""
     return [
-        f"fault {number} ({spec.id}): match.host: no host here is {spec.match.host}; there are {', '.join(there)}"
+        f"fault {number} ({spec.id}): {problem}"
         for number, spec in enumerate(specs, 1)
-        if spec.match.host is not None and not any(_meets(host, spec.match.host.lower()) for host in there)
+        if spec.match.host is not None and (problem := _strange(spec, spec.match.host, hosts))
     ]
+
+
+def _strange(spec: Spec, wanted: str, hosts: Mapping[str, Host]) -> str | None:
+    met = [name for name in hosts if _meets(name, wanted.lower())]
+    if not met:
+        return f"match.host: no host here is {wanted}; there are {', '.join(sorted(hosts))}"
+    if not all(hosts[name].tcp for name in met):
+        return None
+    plain = f"{', '.join(sorted(met))} speaks plain TCP"
+    if not on_tcp(type(spec.mechanism)):
+        there = ", ".join(sorted(name for name, cls in mechanisms().items() if on_tcp(cls)))
+        return f"{spec.mechanism.name} acts on HTTP, and {plain}; there act {there}"
+    asked = [name for name in ("path", "method", "header", "body") if getattr(spec.match, name)]
+    return f"match.{asked[0]}: {plain}, which has no requests: match its host alone" if asked else None
 
 
 def _meets(host: str, glob: str) -> bool:

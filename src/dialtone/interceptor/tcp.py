@@ -10,7 +10,8 @@ from typing import Any
 from dialtone.interceptor.connection import Connection
 from dialtone.interceptor.core import CONNECT_TIMEOUT
 from dialtone.interceptor.exchange import HIGH, LOW
-from dialtone.interceptor.mechanism import Act, Cut, Pieces
+from dialtone.interceptor.mechanism import Act, Cut, Pieces, on_tcp
+from dialtone.interceptor.plan import Spec
 
 
 class TcpOutbound(asyncio.Protocol):
@@ -89,7 +90,7 @@ class TcpInbound(Connection):
     async def _dial(self, host: str) -> None:
         board, target = self.core.board, self.core.hosts[host]
         self.core.arrived[host] = self.core.arrived.get(host, 0) + 1
-        found = [f for f in board.faults.values() if not f.connects and _means(f.spec.match, host)]
+        found = [f for f in board.faults.values() if not f.connects and _means(f.spec, host)]
         self._acts = [act for fault in found if (act := board.act(fault, host, None)) is not None]
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -210,8 +211,9 @@ class TcpInbound(Connection):
         self._close()
 
 
-def _means(match: Any, host: str) -> bool:
-    """Whether a match is about this host's connections: TCP has no path, method, header or body."""
-    if match.path or match.method or match.header or match.body:
+def _means(spec: Spec, host: str) -> bool:
+    """Whether a fault is about this host's connections: TCP has no path, method, header or body, and no answers."""
+    match = spec.match
+    if match.path or match.method or match.header or match.body or not on_tcp(type(spec.mechanism)):
         return False
     return match.host is None or fnmatchcase(host, match.host)
