@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -119,6 +120,7 @@ def test_down_tells_what_does_not_end(
     """A supervisor that hears nothing: it is there still, and that is said; one of a run is left alone."""
     deaf = subprocess.Popen(["sleep", "600"])
     deaf.send_signal(signal.SIGSTOP)
+    os.waitpid(deaf.pid, os.WUNTRACED)  # of two signals that it has not seen yet SIGTERM would come first
     try:
         made = [folders.create(folders.new_run_id()) for _ in range(2)]
         for folder, resident in zip(made, (True, False), strict=True):
