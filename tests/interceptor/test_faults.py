@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import math
 import os
 import socket
 import ssl
@@ -232,19 +233,23 @@ def test_frozen(proxy: Proxy) -> None:
 
 
 @wire("bandwidth")
-def test_bandwidth_within_five_percent(proxy: Proxy, slack: Slack) -> None:
-    """20,000 bytes at 20,000 a second; what has come at any moment is never more than the rate allows."""
-    body = bytes(20_000)
-    proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + body
+def test_bandwidth_within_five_percent(proxy: Proxy) -> None:
+    """20,000 bytes at 20,000 a second, and at no moment more than the rate allows.
+
+    Never faster; slower only by what a busy machine adds, so the quickest of a few has to be exact.
+    """
+    proxy.upstream.say = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000)
     proxy.put({"fault": "bandwidth", "rate": 20_000})
+    times: list[float] = []
     with proxy.connect() as sock:
-        begin, got = time.perf_counter(), 0
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
-        while got < 20_040:
-            got += len(sock.recv(65536))
-            assert got <= 20_000 * 1.05 * (time.perf_counter() - begin) + 600
-        took = time.perf_counter() - begin
-    assert 0.95 * 1.002 <= took <= 1.05 * 1.002 + slack()
+        while len(times) < 10 and min(times, default=math.inf) > 1.05 * 1.002:
+            begin, got = time.perf_counter(), 0
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            while got < 20_040:
+                got += len(sock.recv(65536))
+                assert got <= 20_000 * 1.05 * (time.perf_counter() - begin) + 600
+            times.append(time.perf_counter() - begin)
+    assert 0.95 * 1.002 <= min(times) <= 1.05 * 1.002
 
 
 @wire("slice")
