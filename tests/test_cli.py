@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ def test_a_reader_that_went_away_is_no_traceback() -> None:
     assert command.stderr.read() == ""
     command.stderr.close()
     assert command.wait(60) == 141
+
+
+def test_what_a_command_starts_hears_ctrl_c() -> None:
+    """Also where a script started the command with `&`, which has it ignore that."""
+    shown = "import signal, subprocess, sys; from dialtone import cli\n"
+    shown += "try: cli.main()\nfinally: subprocess.run([sys.executable, '-c', 'import signal;"
+    shown += " print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)'], check=True)"
+    script = f"{shlex.quote(sys.executable)} -c {shlex.quote(shown)} --help & wait $!"
+    told = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert told.stdout.endswith("\nTrue\n"), told.stderr
 
 
 def test_every_command_explains_itself() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -146,6 +147,9 @@ def _armed(args: argparse.Namespace, path: Path, target: Target) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. Ctrl-C ends it with 130, a reader that went away (`| head`) with 141."""
+    if argv is None and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A script has started it with `&`: it goes on ignoring Ctrl-C, but what it starts is ended by it.
+        signal.signal(signal.SIGINT, lambda *_: None)
     words = sys.argv[1:] if argv is None else list(argv)
     args = parser(words[0] if words else None).parse_args(words)
     try:

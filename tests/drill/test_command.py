@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,11 +77,19 @@ def test_each_experiment_is_heard_of_as_it_ends(folder: Path) -> None:
     assert (folder / "pytest.log").read_text() == "hello\n"
 
 
-def test_a_reason_to_stop_stops_it(folder: Path) -> None:
-    """It is asked to end, as by Ctrl-C, and is gone before anybody hears."""
-    marker = folder / "ended"
-    with pytest.raises(child.Stopped, match="errors is breach"):
-        child.run(_telling("{}\n", marker=marker), folder / "log", lambda _: None, check=lambda: "errors is breach")
+@pytest.mark.parametrize("ours", [signal.default_int_handler, signal.SIG_IGN], ids=["", "started-by-a-script"])
+def test_a_reason_to_stop_stops_it(folder: Path, ours: Any) -> None:
+    """It is asked to end, as by Ctrl-C, and is gone before anybody hears; also where we ignore Ctrl-C ourselves."""
+    marker, heard = folder / "ended", list[Mapping[str, Any]]()
+    before = signal.signal(signal.SIGINT, ours)
+    try:
+        with pytest.raises(child.Stopped, match="errors is breach"):
+            child.run(
+                _telling("{}\n", marker=marker), folder / "log", heard.append,
+                check=lambda: "errors is breach" if heard else None,
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert marker.exists()
 
 

@@ -87,6 +87,8 @@ def before_exec(identity: Identity, number: signal.Signals) -> Callable[[], None
     parent = os.getpid()
 
     def prepare() -> None:
+        # Who is started by a script with `&` ignores it, and so would the child, which is ended by it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if identity is Identity.NAMESPACE:
             enter_namespace()
         die_with(parent, number)
