@@ -1,4 +1,4 @@
-"""The hosting platform's cron: it asks for the cron route every minute, through the front door as Vercel's does.
+"""The hosting platform's cron: it asks for the cron route again and again, through the front door as Vercel's does.
 
 https://vercel.com/docs/cron-jobs/manage-cron-jobs: a GET with `Authorization: Bearer CRON_SECRET`; its user agent is
 `vercel-cron/1.0`. A run that fails is not repeated.
@@ -15,7 +15,6 @@ SCHEDULER = "vercel-cron/"
 """How the scheduler's user agent begins."""
 
 _ROUTE = "/api/cron/process-jobs"
-_EVERY = 60.0  # seconds
 _TOTAL = 20.0  # seconds for one run
 
 
@@ -23,7 +22,7 @@ class Scheduler:
     """Runs beside the edge. Without a cron secret it has nothing to say."""
 
     def __init__(self, settings: Settings) -> None:
-        self._port, self._secret = settings.port, settings.cron_secret
+        self._port, self._secret, self._every = settings.port, settings.cron_secret, settings.cron_seconds
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -36,7 +35,7 @@ class Scheduler:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_TOTAL):
                     await self._ask()
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(self._every)
 
     async def _ask(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)

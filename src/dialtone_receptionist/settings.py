@@ -41,7 +41,8 @@ class Settings:
 
     The limits on time are in seconds: `answer_seconds` for everything that a caller waits for; the others for one step
     at a provider, everything that an appointment needs of Google, one statement or transaction. `retry_seconds` is the
-    first wait between two tries of the outbox, which then doubles; a breaker opens after `breaker_failures` in a row.
+    first wait between two tries of the outbox, which then doubles; a breaker opens after `breaker_failures` in a row;
+    `cron_seconds` pass from one run of the background job to the next.
     """
 
     database_url: str
@@ -92,6 +93,7 @@ class Settings:
     retry_seconds: float = 30.0
     breaker_failures: int = 5
     breaker_seconds: float = 5.0
+    cron_seconds: float = 60.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:

@@ -67,7 +67,7 @@ def test_the_scheduler_asks_as_the_platform_does() -> None:
     """A GET of the cron route with the secret, under the platform's name, at once."""
 
     class Told:
-        port, cron_secret = 0, "cron-secret"
+        port, cron_secret, cron_seconds = 0, "cron-secret", 60.0
 
     async def run() -> bytes:
         got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

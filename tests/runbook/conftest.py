@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from dialtone.http import Client
-from dialtone.probes.journal import eventually
 from dialtone.sandbox import Sandbox
+from dialtone.sandbox.environment import default_application
 from dialtone.sandbox.processes import PROC
 from dialtone.target import Target, load
 from dialtone.target.load import sandbox_options
@@ -57,11 +57,6 @@ class Place:
         places = ", ".join(["%s"] * len(names))
         statement = f"INSERT INTO businesses ({', '.join(names)}) VALUES ({places}) RETURNING id::text"  # noqa: S608
         return str(self.sql(statement, f"Mended {time.monotonic_ns()}", *columns.values())[0][0])
-
-    def calm(self) -> None:
-        """Wait where the application's own scheduler is about to run: it would mend what is to be shown broken."""
-        last = "SELECT extract(epoch FROM now() - max(finished_at)) FROM cron_runs"
-        eventually(lambda: self.sql(last)[0][0], lambda age: age is not None and age < 50, within=15)
 
     def database(self) -> dict[str, Any]:
         """Everything in the database but what counts requests and runs: a digest of each table, and the indexes."""
@@ -157,5 +152,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DIALTONE_SANDBOX", raising=False)
         patch.setenv("DIALTONE_RUN_DIR", str(tmp_path_factory.mktemp("runs")))
-        with Sandbox.begin(**sandbox_options(ROOT / "dialtone.toml", "sandbox")).wait() as started:
+        options = sandbox_options(ROOT / "dialtone.toml", "sandbox")
+        # Its own background job would mend what is to be shown broken.
+        options["app"] = ["env", "CRON_SECONDS=3600", *default_application()]
+        with Sandbox.begin(**options).wait() as started:
             yield Place(started)

@@ -172,7 +172,6 @@ def _appointment(place: Place, business: str) -> str:
 def test_appointments_get_their_calendar_events(place: Place, prove: Callable[..., Outcome]) -> None:
     """Google was away when the job ran; afterwards the application writes what waits."""
     token = f"{place.env['SANDBOX_GOOGLE_REFRESH_TOKEN']}-resync"
-    place.calm()
     business = place.business(calendar_connected=True, google_refresh_token=token)
     appointment = _appointment(place, business)
     with place.fault(provider="google_oauth", path="/token", status=503):
@@ -183,7 +182,6 @@ def test_appointments_get_their_calendar_events(place: Place, prove: Callable[..
 
 def test_a_business_without_a_grant_is_asked_to_reconnect(place: Place, prove: Callable[..., Outcome]) -> None:
     """The application swallowed the refusal of the grant: nobody was asked, and appointments wait for ever."""
-    place.calm()
     business = place.business(calendar_connected=True, google_refresh_token="1//0g-revoked")
     _appointment(place, business)
     with place.defects("invalid-grant-ignored"):
