@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,25 @@ def pytest_collection_finish() -> None:
     """Leave out of every later look for garbage what is there now."""
     gc.collect()
     gc.freeze()
+
+
+if sys.version_info < (3, 11, 8):  # python/cpython#106905
+    _parse, _parsing = ast.parse, threading.RLock()
+
+    def _undisturbed(*args: Any, **options: Any) -> ast.AST:
+        """`ast.parse` counts its depth for the whole process in these versions, and fails with a SystemError when a
+        finalizer of what is collected meanwhile parses too, or lets a thread that does. Nothing is collected meanwhile.
+        """
+        with _parsing:
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                return _parse(*args, **options)
+            finally:
+                if collects:
+                    gc.enable()
+
+    ast.parse = _undisturbed  # type: ignore[assignment]
 
 
 pytest_plugins = ["pytester", "tests.postgres"]

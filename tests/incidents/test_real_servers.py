@@ -151,9 +151,18 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     thread = threading.Thread(target=made.run_forever, daemon=True)
     thread.start()
     yield made
+    asyncio.run_coroutine_threadsafe(_hang_up(), made).result(10)
     made.call_soon_threadsafe(made.stop)
     thread.join(10)
     made.close()
+
+
+async def _hang_up() -> None:
+    """What a dropped connection leaves behind in aiosmtpd ends with the loop it runs in."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @pytest.fixture
