@@ -25,6 +25,11 @@ _LINGER = 1.0
 class Connection(asyncio.Protocol):
     """One accepted connection. `bound` is the host of a listener that has just one."""
 
+    # It has more attributes than Python shares the names of among objects: its dictionary alone would take 1.6 kB.
+    __slots__ = (
+        "__weakref__", "_ended", "_feed", "_full", "_gone", "_held", "_layer", "_stopped", "_tasks", "_wrong",
+        "blind", "connecting", "core", "host", "lane", "last", "met", "number", "outbound", "transport", "write",
+    )  # fmt: skip
     UPSTREAM_FULL, PIPELINED, CONNECTING, ACTING = 1, 2, 4, 8
 
     def __init__(self, core: Core, bound: str | None = None) -> None:

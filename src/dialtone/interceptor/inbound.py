@@ -27,6 +27,8 @@ _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 class Inbound(Lane):
     """One accepted connection that speaks HTTP/1.1."""
 
+    __slots__ = ("_patience", "_pending")
+
     def __init__(self, core: Core, bound: str | None = None) -> None:
         super().__init__(core, bound)
         self._patience: asyncio.TimerHandle | None = None

@@ -29,6 +29,8 @@ _CR, _LF = 13, 10
 class Lane(Connection):
     """A client's connection, as far as the short way needs it."""
 
+    __slots__ = ("_exchange", "_parser", "_said", "flight", "method", "requests", "started", "target")
+
     def __init__(self, core: Core, bound: str | None = None) -> None:
         super().__init__(core, bound)
         self.flight: bytes | None = None
