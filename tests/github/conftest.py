@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.version, self.broken = SHA, False
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.kept = ExitStack()
+        """What is closed when the test is over."""
         self.github = self.fresh({})
 
     @property
@@ -90,12 +93,13 @@ def listening() -> Iterator[Site]:
 
 
 @pytest.fixture
-def site(listening: Site) -> Site:
+def site(listening: Site) -> Iterator[Site]:
     """As it is at first: everything allowed."""
     listening.version, listening.broken = SHA, False
     listening.asked.clear()
     listening.fresh(dict.fromkeys(("checks", "pull_requests", "issues", "actions", "pages"), "write"))
-    return listening
+    with listening.kept:
+        yield listening
 
 
 PROFILE = """

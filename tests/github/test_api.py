@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pytest
 from tests.github.conftest import TOKEN, HandClock, Site
@@ -21,7 +22,7 @@ def clock() -> HandClock:
 @pytest.fixture
 def api(site: Site, clock: HandClock) -> Api:
     """The token of a job that may do everything."""
-    return Api(TOKEN, "acme/shop", site.url, clock=clock, sleep=clock.sleep)
+    return site.kept.enter_context(closing(Api(TOKEN, "acme/shop", site.url, clock=clock, sleep=clock.sleep)))
 
 
 def refused(api: Api, method: str, path: str, body: dict[str, object] | None = None) -> GitHubError:
@@ -74,8 +75,9 @@ def test_a_permission_that_is_missing_is_named(
 def test_other_refusals(api: Api, site: Site) -> None:
     """No token, a wrong one, nothing there, an invalid request."""
     site.github.held.private = True
-    assert refused(Api("", "acme/shop", site.url), "GET", "").status == 404
-    assert "no valid token" in str(refused(Api("other", "acme/shop", site.url), "GET", ""))
+    with closing(Api("", "acme/shop", site.url)) as nobody, closing(Api("other", "acme/shop", site.url)) as other:
+        assert refused(nobody, "GET", "").status == 404
+        assert "no valid token" in str(refused(other, "GET", ""))
     assert refused(api, "GET", "/nothing").status == 404
     wrong = refused(api, "POST", "/check-runs", {"name": "x", "head_sha": "f" * 40})
     assert "GitHub calls the request invalid" in str(wrong)

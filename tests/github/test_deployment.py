@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from dialtone.github.job import Job, JobError
 
 def job(folder: Path, site: Site, name: str, payload: dict[str, Any]) -> Job:
     """A job of this event."""
-    return Job({**environment(folder, site, name, payload), "GITHUB_TOKEN": TOKEN})
+    made = Job({**environment(folder, site, name, payload), "GITHUB_TOKEN": TOKEN})
+    return site.kept.enter_context(closing(made))
 
 
 def test_events(tmp_path: Path, site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def restored(here: Path, site: Site, **repository: object) -> tuple[str, str]:
-    """What is told, and the output."""
+def job(here: Path, site: Site, **repository: object) -> Job:
+    """A scheduled one."""
     env = environment(here, site, "schedule", payloads.schedule(**repository))
     made = Job({**env, "GITHUB_TOKEN": TOKEN, "GITHUB_OUTPUT": str(here / "out")})
+    return site.kept.enter_context(closing(made))
+
+
+def restored(here: Path, site: Site, **repository: object) -> tuple[str, str]:
+    """What is told, and the output."""
     (here / "out").unlink(missing_ok=True)
-    told = keep.restore(made, "production")
+    told = keep.restore(job(here, site, **repository), "production")
     return told, outputs((here / "out").read_text())["history"]
 
 
@@ -149,11 +155,10 @@ def test_an_archive_cannot_leave_its_folder(tmp_path: Path, monkeypatch: pytest.
 def test_a_sealed_report_without_a_key(here: Path, site: Site) -> None:
     """It is an error that names the secret; told and no error where it may be missing."""
     site.github.held.artifacts = [Artifact("allure", zipped("report.sealed", b"box"))]
-    env = environment(here, site, "schedule", payloads.schedule())
-    job = Job({**env, "GITHUB_TOKEN": TOKEN, "GITHUB_OUTPUT": str(here / "out")})
+    made = job(here, site)
     with pytest.raises(sealed.SealError, match=keep.SECRET):
-        keep.fetch(job, "allure", ["allure-history.jsonl"])
-    assert keep.SECRET in keep.fetch(job, "allure", ["allure-history.jsonl"], optional=True)
+        keep.fetch(made, "allure", ["allure-history.jsonl"])
+    assert keep.SECRET in keep.fetch(made, "allure", ["allure-history.jsonl"], optional=True)
     assert outputs((here / "out").read_text()) == {"found": ""}
 
 
@@ -164,9 +169,7 @@ def test_parts_get_another_name(here: Path, site: Site) -> None:
         for name in ("public/public.json", "verdicts.json", "results/a.json"):
             archive.writestr(name, name)
     site.github.held.artifacts = [Artifact("report", made.getvalue())]
-    env = environment(here, site, "schedule", payloads.schedule())
-    job = Job({**env, "GITHUB_TOKEN": TOKEN, "GITHUB_OUTPUT": str(here / "out")})
-    keep.fetch(job, "report", ["public/public.json=v.json", "verdicts.json=v.json", "results", "none"])
+    keep.fetch(job(here, site), "report", ["public/public.json=v.json", "verdicts.json=v.json", "results", "none"])
     assert outputs((here / "out").read_text())["found"].split() == ["v.json", "v.json", "results"]
     assert Path("build/v.json").read_text() == "verdicts.json"
     assert [p.name for p in Path("build/results").iterdir()] == ["a.json"]

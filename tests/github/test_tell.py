@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from dialtone.standins.wire import Answer, Request
 
 def job(folder: Path, site: Site, run: int = 41) -> Job:
     """A job."""
-    return Job({**environment(folder, site, "schedule", payloads.schedule(), run), "GITHUB_TOKEN": TOKEN})
+    made = Job({**environment(folder, site, "schedule", payloads.schedule(), run), "GITHUB_TOKEN": TOKEN})
+    return site.kept.enter_context(closing(made))
 
 
 def entry(name: str = "health", verdict: str = "critical", **more: Any) -> dict[str, Any]:
