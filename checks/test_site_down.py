@@ -29,7 +29,7 @@ def test_old_addresses_lead_to_pages(target, http):
         answer = http.get(redirect.path)
         expect(answer).status(*redirect.status)
         there = urljoin(answer.url, answer.header("location") or "")
-        if urlsplit(there).path.rstrip("/") != redirect.to.rstrip("/"):
+        if urlsplit(there).path.rstrip("/") != urlsplit(target.url(redirect.to)).path.rstrip("/"):
             fail(f"{redirect.path} does not lead to {redirect.to}")
         expect(http.get(redirect.to)).status(200)
 
@@ -119,17 +119,27 @@ def test_unknown_page_is_404(target, http):
     expect(http.get(target.route("unknown_page"))).status(404)
 
 
-class _Assets(HTMLParser):
-    def __init__(self) -> None:
+class _Named(HTMLParser):
+    """What a page names: the files that it loads and where its links lead, as whole addresses."""
+
+    def __init__(self, url: str, text: str) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.assets: set[str] = set()
+        self.links: set[str] = set()
+        self._base = url
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
+        values = {name: (value or "").strip() for name, value in attrs}
+        href = values.get("href")
+        if tag == "base" and href:
+            self._base = urljoin(self._base, href)
         if tag in ("script", "img") and values.get("src"):
-            self.found.append(str(values["src"]))
-        if tag == "link" and values.get("href") and values.get("rel") in ("stylesheet", "icon", "preload"):
-            self.found.append(str(values["href"]))
+            self.assets.add(urljoin(self._base, values["src"]))
+        if tag == "link" and href and {"stylesheet", "icon", "preload"} & set(values.get("rel", "").lower().split()):
+            self.assets.add(urljoin(self._base, href))
+        if tag == "a" and href:
+            self.links.add(urldefrag(urljoin(self._base, href)).url)
 
 
 @check(runbook="site-down", catches=["asset-missing"], needs=["pages"], requests=8, gate=True)
@@ -137,26 +147,12 @@ def test_page_assets_load(target, http):
     """Style sheets, scripts and images of the home page that are our own do load."""
     page = http.get(target.home.path)
     expect(page).status(200)
-    parser = _Assets()
-    parser.feed(page.text())
-    named = {urljoin(page.url, a) for a in parser.found}
-    ours = sorted(a for a in named if urlsplit(a).netloc == urlsplit(page.url).netloc)
+    ours = sorted(a for a in _Named(page.url, page.text()).assets if urlsplit(a).netloc == urlsplit(page.url).netloc)
     if not ours:
         raise Unarmed("the home page names no asset of its own host")
     for asset in ours[:7]:
         expect(http.get(asset)).status(200, 304)
     ok(f"{len(ours[:7])} assets load", value=len(ours[:7]), unit="count")
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        href = dict(attrs).get("href")
-        if tag == "a" and href:
-            self.found.append(href)
 
 
 @check(runbook="site-down", catches=["dead-link"], needs=["pages"], requests=20)
@@ -169,16 +165,15 @@ def test_internal_links_lead_somewhere(target, http, many):
         page = http.get(path)
         if page.ok and page.is_html:
             read += 1
-            parser = _Links()
-            parser.feed(page.text())
-            links |= {urldefrag(urljoin(page.url, link)).url for link in parser.found}
+            links |= _Named(page.url, page.text()).links
     host = urlsplit(target.profile.base_url).netloc
     links = {link for link in links if urlsplit(link).netloc == host}
     if not read:
         undecided("no page could be read: see pages_answer")
     if not links:
         raise Unarmed("no page of the profile leads to another one of its own host")
-    ours = sorted(link for link in links if urlsplit(link).path not in pages)
+    known = {urlsplit(target.url(path)).path for path in pages}
+    ours = sorted(link for link in links if urlsplit(link).path not in known)
     # What wants a session or a method of its own is there as well.
     samples = many(ours[:15], status=(*range(200, 400), 401, 403, 405, 429))
     dead = [sample.finding.reason for sample in samples if sample.finding.verdict.is_bad]

@@ -44,11 +44,11 @@ def test_certificate_chain_is_valid(target, reach):
 def test_plain_http_redirects_to_https(target, http):
     """Whoever comes without TLS is sent to the same page with it."""
     base = urlsplit(target.profile.base_url)
-    plain = target.profile.plain_url or (f"http://{base.hostname}" if base.scheme == "https" else None)
+    plain = target.profile.plain_url or (f"http://{base.hostname}{base.path}" if base.scheme == "https" else None)
     if plain is None:
         raise Unarmed("the profile has no plain_url and its base_url is not https")
-    path = target.home.path
-    answer = http.get(f"{plain.rstrip('/')}{path}")
+    path = urlsplit(target.url(target.home.path)).path
+    answer = http.get(f"{plain.rstrip('/')}{target.home.path}")
     expect(answer).status(301, 302, 307, 308)
     there = urlsplit(urljoin(answer.url, answer.header("location") or ""))
     if there.scheme != "https" or there.path.rstrip("/") != path.rstrip("/"):

@@ -19,6 +19,9 @@ def test_everything_that_the_profile_names_is_checked(run_checks: Callable[..., 
     )
     assert outcome.are("ok") == {
         "pages_answer[board]",
+        "page_assets_load",
+        "internal_links_lead_somewhere",
+        "old_addresses_lead_to_pages",
         "health_answers_ok",
         "health_is_fresh",
         "health_is_not_cached",

@@ -2,7 +2,7 @@
 
 Healthy is `true` and the time is a number. Webhooks are GitHub's, which sign no time and name the event in a header;
 what came of one is told by the application itself, which has neither a database nor stand-ins. Its limit is one of
-reading, in a window of seconds, with headers of its own.
+reading, in a window of seconds, with headers of its own. All of it lies below `/desk`: at `/` is somebody else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEARCHES, WINDOW = 20, 10.0
 PROFILE = """
 [target.mine]
 kind = "preview"
-base_url = "${TICKETS_URL}"
+base_url = "${TICKETS_URL}/desk"
 witnesses = ["${TICKETS_URL}", "${TICKETS_URL}/other"]
 effects = ["reads", "provokes", "writes", "disrupts"]
 settle = "2s"
@@ -33,6 +33,10 @@ range = "127.0.0.0/8"
 [target.mine.pages.board]
 path = "/"
 contains = "<h1>Tickets</h1>"
+
+[[target.mine.redirects]]
+path = "/list"
+to = "/"
 
 [target.mine.routes]
 health = "/status/live"
@@ -77,13 +81,17 @@ class Tickets:
 
     def answer(self, asked: Asked) -> Answered:
         """One of its routes, or 404."""
+        board = b'<base href="/desk/"><script src="board.js"></script><h1>Tickets</h1><a href="search?q=new">New</a>'
         routes = {
-            ("GET", "/"): lambda _: Answered(200, b"<h1>Tickets</h1>", {"content-type": "text/html"}),
+            ("GET", "/"): lambda _: Answered(200, board, {"content-type": "text/html"}),
+            ("GET", "/board.js"): lambda _: Answered(200, b"", {"content-type": "text/javascript"}),
+            ("GET", "/list"): lambda _: Answered(302, headers={"location": "/desk/"}),
             ("GET", "/status/live"): lambda _: told(200, {"healthy": True, "ts": round(time.time() * 1000)}),
             ("GET", "/search"): self._search,
             ("POST", "/hook"): self._hook,
         }
-        route = routes.get((asked.method, asked.path))
+        below, _, path = asked.path.partition("/desk")
+        route = routes.get((asked.method, path)) if not below else None
         return route(asked) if route else Answered(404)
 
     def _search(self, asked: Asked) -> Answered:

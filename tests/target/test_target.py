@@ -28,6 +28,22 @@ def target(credentials: dict[str, str] | None = None, **tables: Any) -> Target:
     return Target("here", Profile.model_validate({**TABLES, **tables}), credentials or {})
 
 
+@pytest.mark.parametrize("base", ["https://a.example/app", "https://a.example/app/"])
+@pytest.mark.parametrize(
+    ("where", "url"),
+    [
+        ("/health", "https://a.example/app/health"),
+        ("health?deep=1", "https://a.example/app/health?deep=1"),
+        ("/", "https://a.example/app/"),
+        ("https://b.example/x", "https://b.example/x"),
+        ("/to?next=http://b.example", "https://a.example/app/to?next=http://b.example"),
+    ],
+)
+def test_routes_are_below_the_base_url(base: str, where: str, url: str) -> None:
+    """A base_url may have a path of its own; only a whole address leads elsewhere."""
+    assert target(base_url=base).url(where) == url
+
+
 def test_production_never_disrupts() -> None:
     """Whatever its profile says."""
     witnesses = ["https://a", "https://b"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from dialtone.probes.caller import Caller, same_origin
 from dialtone.verdict import Unarmed, Undecided
@@ -41,7 +41,7 @@ class Browser:
 
     def __init__(self, page: Any, http: Caller) -> None:
         self._page, self._http = page, http
-        self._base = http.target.profile.base_url.rstrip("/") + "/"
+        self._base, self._url = http.target.profile.base_url, http.target.url
         self._visit = Visit("")
         page.route("**/*", self._pass_on)
         page.on("pageerror", lambda error: self._visit.errors.append(_kind(str(error))))
@@ -50,11 +50,11 @@ class Browser:
 
     def visit(self, path: str) -> Visit:
         """Load a page to its end, its scripts included."""
-        return self._go(path, lambda: self._page.goto(urljoin(self._base, path.lstrip("/")), wait_until="load"))
+        return self._go(path, lambda: self._page.goto(self._url(path), wait_until="load"))
 
     def follow(self, path: str) -> Visit | None:
         """Click the first link to a path and wait for it; None where the page has no such link."""
-        link = self._page.locator(f'a[href="{path}"]').first
+        link = self._page.locator(f'a[href="{urlsplit(self._base).path.rstrip("/")}{path}"]').first
         if not link.count():
             return None
 

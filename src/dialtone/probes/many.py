@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dialtone.http import Answer, Failure, FailureKind, Limits, Phases, Url, shared_context
 from dialtone.http.dial import Dial
@@ -85,9 +85,7 @@ class Many:
         """
         http, profile = self._http, self._http.target.profile
         left = http.budget.left
-        urls = [urljoin(profile.base_url.rstrip("/") + "/", place) for place in where][
-            : len(where) if left is None else left
-        ]
+        urls = [profile.url(place) for place in where[: len(where) if left is None else left]]
         if not (profile.client_address and profile.budget):
             http.budget.take(len(urls))
         probes = [Probe(url, headers=http.headers("GET", url), source=http.source, **wanted) for url in urls]

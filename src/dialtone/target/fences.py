@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from dialtone.target.model import Profile
 from dialtone.target.places import places
@@ -59,6 +59,6 @@ def _endpoints(profile: Profile) -> dict[str, tuple[str, int | None, str]]:
     """Where each webhook is delivered; a route may be a whole URL."""
     found = {}
     for name, hook in profile.webhooks.items():
-        url = urljoin(profile.base_url.rstrip("/") + "/", hook.route)
+        url = profile.url(hook.route)
         found[name] = (*_origin(url), urlsplit(url).path.rstrip("/"))
     return found

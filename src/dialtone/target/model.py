@@ -324,6 +324,12 @@ class Profile(Part):
             raise ValueError('an address of http or https is needed: "https://app.example.com"')
         return value
 
+    def url(self, where: str) -> str:
+        """The address of a route below `base_url`, which may have a path of its own; a whole URL stays as it is."""
+        if re.match(r"https?://", where, re.IGNORECASE):
+            return where
+        return f"{self.base_url.rstrip('/')}/{where.lstrip('/')}"
+
     @model_validator(mode="after")
     def _names_meet(self) -> Profile:
         known = set(self.credentials)

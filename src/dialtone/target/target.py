@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urljoin
 
 from dialtone.objective import Objective
 from dialtone.target.model import Cron, Indicator, Journal, Page, Profile, RateLimit, Webhook
@@ -69,7 +68,7 @@ class Target:
 
     def url(self, where: str) -> str:
         """The address of a route, which may be a whole URL already."""
-        return urljoin(self.profile.base_url.rstrip("/") + "/", where)
+        return self.profile.url(where)
 
     def route(self, name: str) -> str:
         """The path of a named route."""

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from dialtone import template
 from dialtone.probes.database import Row
@@ -102,15 +102,14 @@ class Plan:
         """A genuine event of a provider, to the target's own endpoint, signed by us."""
         hook = self.target.webhook(webhook)
         body = json.dumps(event, indent=hook.indent, ensure_ascii=False).encode()
-        url = urljoin(self.target.profile.base_url.rstrip("/") + "/", hook.route)
+        url = self.target.url(hook.route)
         self.steps.append(Delivery(what, hook, url, self.target.secret(hook.key), str(event["id"]), body, self.clock))
 
     # for people
 
     def address(self, route: str, /, **values: Any) -> str:
         """The whole address of a route of the target."""
-        where = template.fill(self.target.route(route), values)
-        return urljoin(self.target.profile.base_url.rstrip("/") + "/", where)
+        return self.target.url(template.fill(self.target.route(route), values))
 
     def say(self, text: str) -> None:
         """A line for the person, such as a link that only a person can use."""
