@@ -117,7 +117,7 @@ def bind(port: int) -> socket.socket:
 
 
 async def serve(application: Application, sockets: list[socket.socket]) -> asyncio.Task[None]:
-    """Start to serve on the sockets; returns when all of them accept. Cancel the task to stop."""
+    """Start to serve on the sockets; returns when all of them accept. Cancel the task to stop: what is open is cut."""
     config = uvicorn.Config(
         application,
         http=_Protocol,
@@ -132,9 +132,20 @@ async def serve(application: Application, sockets: list[socket.socket]) -> async
         timeout_keep_alive=_KEEP_ALIVE,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=sockets))
+    task = asyncio.create_task(_until_cancelled(server, sockets))
     while not server.started:
         if task.done():
             await task
         await asyncio.sleep(0.001)
     return task
+
+
+async def _until_cancelled(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    try:
+        await server.serve(sockets=sockets)
+    finally:  # uvicorn ends its connections when it is asked to stop, not when it is cancelled
+        for listening in server.servers:
+            listening.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which the loop closes their sockets
