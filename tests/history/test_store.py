@@ -144,6 +144,9 @@ def test_many_may_open_an_empty_history_at_once(place: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    for store in opened:
+        if isinstance(store, Store):
+            store.close()
     assert [type(o) for o in opened] == [Store] * 4
     store = Store.open(place)
     assert store.engine.all("SELECT version FROM dialtone_schema") == [(n + 1,) for n in range(NEWEST)]

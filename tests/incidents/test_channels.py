@@ -108,6 +108,8 @@ def served() -> Iterator[FarEnd]:
         }
         made = {kind: build(kind, Channel(kind=kind, **keys), environ) for kind, keys in channels.items()}  # type: ignore[arg-type]
         yield FarEnd(nearby, slack, pager, resend, hook, made)
+        for sender in made.values():
+            sender.close()
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def kent() -> Iterator[list[dict[str, Any]]]:
         yield [_read(port, f"/api/event/{one['event_id']}") for one in listed]
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _read(port: int, path: str) -> Any:

@@ -83,30 +83,30 @@ def made(urls: dict[str, str]) -> Iterator[Any]:
     """Makes an event or a checkout that carries a text; `made.left(kind)` are the texts that are still there."""
     form = {"grant_type": "refresh_token", "refresh_token": SECRETS["google_refresh_token"]}
     form |= {name: SECRETS[f"google_{name}"] for name in ("client_id", "client_secret")}
-    google, stripe = Client(urls["google"]), Client(urls["stripe"])
-    token = google.post(f"{urls['google_oauth']}/token", data=form).json()["access_token"]
-    bearer = {"authorization": f"Bearer {token}"}
-    key = {"authorization": f"Bearer {SECRETS['stripe_secret_key']}"}
+    with Client(urls["google"]) as google, Client(urls["stripe"]) as stripe:
+        token = google.post(f"{urls['google_oauth']}/token", data=form).json()["access_token"]
+        bearer = {"authorization": f"Bearer {token}"}
+        key = {"authorization": f"Bearer {SECRETS['stripe_secret_key']}"}
 
-    class Maker:
-        def event(self, text: str) -> None:
-            times = {name: {"dateTime": f"2027-01-15T1{n}:00:00Z"} for n, name in enumerate(("start", "end"))}
-            assert google.post(EVENTS, json={"summary": text, **times}, headers=bearer).ok
+        class Maker:
+            def event(self, text: str) -> None:
+                times = {name: {"dateTime": f"2027-01-15T1{n}:00:00Z"} for n, name in enumerate(("start", "end"))}
+                assert google.post(EVENTS, json={"summary": text, **times}, headers=bearer).ok
 
-        def checkout(self, text: str) -> None:
-            form = {"mode": "setup", "success_url": "https://x.example/", "client_reference_id": text}
-            assert stripe.post("/v1/checkout/sessions", data=form, headers=key).ok
+            def checkout(self, text: str) -> None:
+                form = {"mode": "setup", "success_url": "https://x.example/", "client_reference_id": text}
+                assert stripe.post("/v1/checkout/sessions", data=form, headers=key).ok
 
-        def left(self) -> list[str]:
-            events = google.get(f"{EVENTS}?maxResults=250", headers=bearer).json()["items"]
-            sessions = stripe.get("/v1/checkout/sessions?status=open&limit=100", headers=key).json()["data"]
-            return sorted([e["summary"] for e in events] + [s["client_reference_id"] for s in sessions])
+            def left(self) -> list[str]:
+                events = google.get(f"{EVENTS}?maxResults=250", headers=bearer).json()["items"]
+                sessions = stripe.get("/v1/checkout/sessions?status=open&limit=100", headers=key).json()["data"]
+                return sorted([e["summary"] for e in events] + [s["client_reference_id"] for s in sessions])
 
-    yield Maker()
-    for event in google.get(f"{EVENTS}?maxResults=250", headers=bearer).json()["items"]:
-        google.delete(f"{EVENTS}/{event['id']}", headers=bearer)
-    for session in stripe.get("/v1/checkout/sessions?status=open&limit=100", headers=key).json()["data"]:
-        stripe.post(f"/v1/checkout/sessions/{session['id']}/expire", headers=key)
+        yield Maker()
+        for event in google.get(f"{EVENTS}?maxResults=250", headers=bearer).json()["items"]:
+            google.delete(f"{EVENTS}/{event['id']}", headers=bearer)
+        for session in stripe.get("/v1/checkout/sessions?status=open&limit=100", headers=key).json()["data"]:
+            stripe.post(f"/v1/checkout/sessions/{session['id']}/expire", headers=key)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(
         assert rows() == []
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
         admin.execute("DROP TABLE left_tenants")
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class Place:
             self.env["SANDBOX_JOURNAL_URL"],
             headers={"authorization": f"Bearer {self.env['SANDBOX_JOURNAL_TOKEN']}"},
         )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.site.close()
+        self.journal.close()
 
     def _owner_url(self) -> str:
         pid = json.loads((self.sandbox.state_file.parent / "processes.json").read_text())["application"][0]
@@ -155,5 +160,5 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         options = sandbox_options(ROOT / "dialtone.toml", "sandbox")
         # Its own background job would mend what is to be shown broken.
         options["app"] = ["env", "CRON_SECONDS=3600", *default_application()]
-        with Sandbox.begin(**options).wait() as started:
-            yield Place(started)
+        with Sandbox.begin(**options).wait() as started, closing(Place(started)) as made:
+            yield made
