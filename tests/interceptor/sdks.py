@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -22,48 +23,52 @@ def told(work: Callable[[], Any], show: Callable[[Any], str] = str) -> str:
         return " ".join([type(error).__name__, *(str(k) for k in known if isinstance(k, str | int) and k)])
 
 
-def stripe(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def stripe(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """stripe-python, with its waits made short."""
     import stripe as sdk
 
     patch.setattr("stripe._http_client.HTTPClient.INITIAL_DELAY", 0.001)
     client = sdk.StripeClient("sk_test_x", base_addresses={"api": base}, max_network_retries=2)
     calls = {"reads": lambda: client.v1.customers.retrieve("cus_x")}
-    return lambda endpoint: told(calls.get(endpoint, lambda: client.v1.customers.create({"email": "a@example.com"})))
+    yield lambda endpoint: told(calls.get(endpoint, lambda: client.v1.customers.create({"email": "a@example.com"})))
 
 
-def retell(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def retell(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """retell-sdk, with its waits made short."""
     import retell as sdk
 
     for name in ("INITIAL_RETRY_DELAY", "MAX_RETRY_DELAY"):
         patch.setattr(f"retell._base_client.{name}", 0.001)
-    client = sdk.Retell(api_key="key_x", base_url=base)
-    calls: dict[str, Callable[[], Any]] = {
-        "calls": lambda: client.call.create_phone_call(from_number="+14155550100", to_number="+14155550101"),
-        "agents": lambda: client.agent.retrieve("agent_x"),
-    }
-    return lambda endpoint: told(
-        calls.get(endpoint, lambda: client.call.retrieve("call_x")), lambda call: str(call.disconnection_reason)
-    )
+    with sdk.Retell(api_key="key_x", base_url=base) as client:
+        calls: dict[str, Callable[[], Any]] = {
+            "calls": lambda: client.call.create_phone_call(from_number="+14155550100", to_number="+14155550101"),
+            "agents": lambda: client.agent.retrieve("agent_x"),
+        }
+        yield lambda endpoint: told(
+            calls.get(endpoint, lambda: client.call.retrieve("call_x")), lambda call: str(call.disconnection_reason)
+        )
 
 
-def telnyx(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def telnyx(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """telnyx, with its waits made short."""
     import telnyx as sdk
 
     for name in ("INITIAL_RETRY_DELAY", "MAX_RETRY_DELAY"):
         patch.setattr(f"telnyx._base_client.{name}", 0.001)
-    client = sdk.Telnyx(api_key="KEY0", base_url=base + "/v2")
-    calls: dict[str, Callable[[], Any]] = {
-        "calls": lambda: client.calls.dial(connection_id="1", from_="+14155550100", to="+14155550101"),
-        "balance": lambda: client.balance.retrieve().data.available_credit,  # type: ignore[union-attr]
-    }
-    send = lambda: client.messages.send(to="+14155550101", from_="+14155550100", text="hi")  # noqa: E731
-    return lambda endpoint: told(calls.get(endpoint, send))
+    with sdk.Telnyx(api_key="KEY0", base_url=base + "/v2") as client:
+        calls: dict[str, Callable[[], Any]] = {
+            "calls": lambda: client.calls.dial(connection_id="1", from_="+14155550100", to="+14155550101"),
+            "balance": lambda: client.balance.retrieve().data.available_credit,  # type: ignore[union-attr]
+        }
+        send = lambda: client.messages.send(to="+14155550101", from_="+14155550100", text="hi")  # noqa: E731
+        yield lambda endpoint: told(calls.get(endpoint, send))
 
 
-def google(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def google(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """google-auth: its credentials, and its session for the calendar."""
     import google.auth.transport.requests as transport
     from google.auth.exceptions import RefreshError
@@ -87,38 +92,42 @@ def google(base: str, patch: pytest.MonkeyPatch) -> Client:
         return f"{answer.status_code} {answer.json()['error']['errors'][0]['reason']}"
 
     calls = {"token": refreshed, "insert": lambda: asked("POST")}
-    return lambda endpoint: told(calls.get(endpoint, lambda: asked("GET")))
+    yield lambda endpoint: told(calls.get(endpoint, lambda: asked("GET")))
 
 
-def upstash(base: str, _patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def upstash(base: str, _patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """upstash-redis: one command, a pipeline, a transaction."""
     import upstash_redis as sdk
 
-    client = sdk.Redis(base, "token", rest_encoding=None, rest_retries=1, rest_retry_interval=0, allow_telemetry=False)
+    options = {"rest_encoding": None, "rest_retries": 1, "rest_retry_interval": 0, "allow_telemetry": False}
+    with sdk.Redis(base, "token", **options) as client:
 
-    def many(work: Any) -> Any:
-        work.set("a", "1")
-        work.get("a")
-        return work.exec()
+        def many(work: Any) -> Any:
+            work.set("a", "1")
+            work.get("a")
+            return work.exec()
 
-    calls = {"pipeline": lambda: many(client.pipeline()), "multi": lambda: many(client.multi())}
-    return lambda endpoint: told(calls.get(endpoint, lambda: client.get("a")))
+        calls = {"pipeline": lambda: many(client.pipeline()), "multi": lambda: many(client.multi())}
+        yield lambda endpoint: told(calls.get(endpoint, lambda: client.get("a")))
 
 
-def postgrest(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def postgrest(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """supabase-py's client of PostgREST."""
     import postgrest as sdk
 
     patch.setattr("postgrest._sync.request_builder.get_retry_delay", lambda _: 0)
-    client = sdk.SyncPostgrestClient(base + "/rest/v1", headers={"apikey": "k"})
-    table = client.from_("appointments")
-    calls = {"reads": lambda: table.select("*").execute(), "any": lambda: table.select("*").execute()}
-    return lambda endpoint: told(
-        calls.get(endpoint, lambda: table.insert({"a": 1}).execute()), lambda answer: f"data {answer.data}"
-    )
+    with sdk.SyncPostgrestClient(base + "/rest/v1", headers={"apikey": "k"}) as client:
+        table = client.from_("appointments")
+        calls = {"reads": lambda: table.select("*").execute(), "any": lambda: table.select("*").execute()}
+        yield lambda endpoint: told(
+            calls.get(endpoint, lambda: table.insert({"a": 1}).execute()), lambda answer: f"data {answer.data}"
+        )
 
 
-def slack(base: str, _patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def slack(base: str, _patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """slack_sdk: an incoming webhook, and the Web API."""
     import slack_sdk as sdk
     from slack_sdk.webhook import WebhookClient
@@ -135,10 +144,11 @@ def slack(base: str, _patch: pytest.MonkeyPatch) -> Client:
             wait = kept.headers.get("retry-after", "")
             return f"SlackApiError {kept.status_code} {kept['error']} {wait}".strip()
 
-    return lambda endpoint: told(called if endpoint == "api" else posted)
+    yield lambda endpoint: told(called if endpoint == "api" else posted)
 
 
-def sentry(base: str, _patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def sentry(base: str, _patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """sentry-sdk: three errors, and how many of them were sent at all; a check-in of the cron by HTTP."""
     import sentry_sdk as sdk
 
@@ -155,20 +165,22 @@ def sentry(base: str, _patch: pytest.MonkeyPatch) -> Client:
         return "nothing raised"
 
     checked_in = lambda: str(httpx.get(base + "/api/1/cron/nightly/key/?status=ok", trust_env=False).status_code)  # noqa: E731
-    return lambda endpoint: told(checked_in if endpoint == "cron" else captured)
+    yield lambda endpoint: told(checked_in if endpoint == "cron" else captured)
 
 
-def resend(base: str, patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def resend(base: str, patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """resend: a mail, the domains."""
     import resend as sdk
 
     patch.setattr(sdk, "api_url", base)
     patch.setattr(sdk, "api_key", "re_x")
     mail: Any = {"from": "a@example.com", "to": ["b@example.com"], "subject": "s", "text": "t"}
-    return lambda endpoint: told(sdk.Domains.list if endpoint == "domains" else lambda: sdk.Emails.send(mail))
+    yield lambda endpoint: told(sdk.Domains.list if endpoint == "domains" else lambda: sdk.Emails.send(mail))
 
 
-def pagerduty(base: str, _patch: pytest.MonkeyPatch) -> Client:
+@contextmanager
+def pagerduty(base: str, _patch: pytest.MonkeyPatch) -> Iterator[Client]:
     """The Events API has no SDK among what this project trusts: httpx, and what is read of an answer."""
 
     def sent(path: str) -> str:
@@ -178,10 +190,10 @@ def pagerduty(base: str, _patch: pytest.MonkeyPatch) -> Client:
         except json.JSONDecodeError:
             return f"{answer.status_code} no JSON"
 
-    return lambda endpoint: told(lambda: sent("/v2/change/enqueue" if endpoint == "change" else "/v2/enqueue"))
+    yield lambda endpoint: told(lambda: sent("/v2/change/enqueue" if endpoint == "change" else "/v2/enqueue"))
 
 
-CLIENTS: dict[str, Callable[[str, pytest.MonkeyPatch], Client]] = {
+CLIENTS: dict[str, Callable[[str, pytest.MonkeyPatch], AbstractContextManager[Client]]] = {
     **{"stripe": stripe, "retell": retell, "telnyx": telnyx, "google": google, "upstash": upstash},
     **{"postgrest": postgrest, "slack": slack, "sentry": sentry, "resend": resend, "pagerduty": pagerduty},
 }

@@ -163,17 +163,17 @@ def test_symptoms(proxy: Proxy, monkeypatch: pytest.MonkeyPatch, provider: str) 
     """What the SDK makes of each row, and after how many calls: what it tries again and what not."""
     proxy.upstream.say = lambda _: JSON % (len(TOKEN), TOKEN)
     address, port = proxy.address()
-    call = CLIENTS[provider](f"http://{address}:{port}", monkeypatch)
     answers = Answers.of(provider)
     seen = {}
-    for name in answers.rows:
-        endpoint = name.partition(".")[0]
-        match = {**answers.match(endpoint), "host": "api.test"}
-        fault = {"fault": "answer", "provider": provider, "row": name, "match": match, "ttl": 30}
-        [spec] = parse({"faults": [fault]})
-        [made] = proxy.call(lambda spec=spec: proxy.core.board.put([spec]))
-        seen[name] = (call(endpoint), made.acted)
-        proxy.call(lambda: proxy.core.board.end())
+    with CLIENTS[provider](f"http://{address}:{port}", monkeypatch) as call:
+        for name in answers.rows:
+            endpoint = name.partition(".")[0]
+            match = {**answers.match(endpoint), "host": "api.test"}
+            fault = {"fault": "answer", "provider": provider, "row": name, "match": match, "ttl": 30}
+            [spec] = parse({"faults": [fault]})
+            [made] = proxy.call(lambda spec=spec: proxy.core.board.put([spec]))
+            seen[name] = (call(endpoint), made.acted)
+            proxy.call(lambda: proxy.core.board.end())
     assert seen == SEEN[provider]
 
 

@@ -99,9 +99,10 @@ def client(served: Served, key: str, token: str = "") -> SyncPostgrestClient:
 
 
 @pytest.fixture
-def api(served: Served) -> SyncPostgrestClient:
+def api(served: Served) -> Iterator[SyncPostgrestClient]:
     """With the service key."""
-    return client(served, SECRETS["supabase_service_key"])
+    with client(served, SECRETS["supabase_service_key"]) as made:
+        yield made
 
 
 def token(**claims: Any) -> str:
@@ -296,15 +297,17 @@ def test_keys_tokens_and_row_level_security(served: Served) -> None:
     anon, service = SECRETS["supabase_anon_key"], SECRETS["supabase_service_key"]
 
     def words(key: str, own: str = "") -> list[str]:
-        answer = client(served, key, own).from_("secrets").select("word").order("word").execute()
+        with client(served, key, own) as api:
+            answer = api.from_("secrets").select("word").order("word").execute()
         return [row["word"] for row in answer.data]
 
     assert words(service) == ["mine", "theirs"]
     assert words(anon) == []
     assert words(anon, token()) == ["mine"]
-    mine = client(served, anon, token()).from_("secrets")
-    assert mine.insert({"word": "more"}).execute().data[0]["owner"] == ME
-    assert refused(lambda: mine.insert({"word": "x", "owner": ME.replace("1", "2")}).execute())[0] == "42501"
+    with client(served, anon, token()) as api:
+        mine = api.from_("secrets")
+        assert mine.insert({"word": "more"}).execute().data[0]["owner"] == ME
+        assert refused(lambda: mine.insert({"word": "x", "owner": ME.replace("1", "2")}).execute())[0] == "42501"
     assert raw(served, "POST", "secrets", key=anon, json={"word": "x"}).status_code == 401
     for given, code in (
         (token(exp=1), "PGRST303"),

@@ -132,22 +132,22 @@ def test_the_real_sdk_is_content(standins):
     """telnyx sends, finds, and reads what it cost; dials and commands a call; reads numbers, balance, deliveries."""
     telnyx = pytest.importorskip("telnyx")
     base = standins.url("telnyx") + "/v2"
-    client = telnyx.Telnyx(api_key=standins.secrets["telnyx_api_key"], base_url=base, max_retries=0)
-    sent = client.messages.send(from_="+15550100001", to="+15550100077", text="hi").data
-    assert client.messages.retrieve(sent.id).data.id == sent.id
-    page = client.detail_records.list(filter={"record_type": "messaging", "cld": "+15550100077"})
-    assert [(one.uuid, one.message_type, one.cost) for one in page.data] == [(sent.id, "SMS", "0.0040")]
-    call = client.calls.dial(connection_id="1", from_="+15550100001", to="+15550100002").data
-    client.calls.actions.speak(call.call_control_id, payload="hello", voice="female")
-    client.calls.actions.hangup(call.call_control_id)
-    with pytest.raises(telnyx.UnprocessableEntityError):
+    with telnyx.Telnyx(api_key=standins.secrets["telnyx_api_key"], base_url=base, max_retries=0) as client:
+        sent = client.messages.send(from_="+15550100001", to="+15550100077", text="hi").data
+        assert client.messages.retrieve(sent.id).data.id == sent.id
+        page = client.detail_records.list(filter={"record_type": "messaging", "cld": "+15550100077"})
+        assert [(one.uuid, one.message_type, one.cost) for one in page.data] == [(sent.id, "SMS", "0.0040")]
+        call = client.calls.dial(connection_id="1", from_="+15550100001", to="+15550100002").data
+        client.calls.actions.speak(call.call_control_id, payload="hello", voice="female")
         client.calls.actions.hangup(call.call_control_id)
-    assert client.balance.retrieve().data.currency == "USD"
-    assert len(client.phone_numbers.list().data) == 1
-    failed = client.webhook_deliveries.list(filter={"status": {"eq": "failed"}})
-    assert failed.data == []
-    with pytest.raises(telnyx.BadRequestError):
-        client.messages.send(from_="+15550100001", to="1", text="hi")
+        with pytest.raises(telnyx.UnprocessableEntityError):
+            client.calls.actions.hangup(call.call_control_id)
+        assert client.balance.retrieve().data.currency == "USD"
+        assert len(client.phone_numbers.list().data) == 1
+        failed = client.webhook_deliveries.list(filter={"status": {"eq": "failed"}})
+        assert failed.data == []
+        with pytest.raises(telnyx.BadRequestError):
+            client.messages.send(from_="+15550100001", to="1", text="hi")
 
 
 def test_a_message_goes_its_way(world):

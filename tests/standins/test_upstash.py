@@ -117,23 +117,25 @@ return n
 
 def test_the_real_sdk_is_content(standins):
     """upstash-redis: commands, a pipeline, a transaction, a script by text and by digest, errors."""
-    redis = upstash_redis.Redis(standins.url("upstash"), standins.secrets["upstash_token"], allow_telemetry=False)
-    assert redis.set("sdk:a", "1", ex=60)
-    assert redis.incr("sdk:a") == 2
-    assert 0 < redis.ttl("sdk:a") <= 60
-    redis.hset("sdk:h", values={"x": "1", "y": "ü"})
-    assert redis.hgetall("sdk:h") == {"x": "1", "y": "ü"}
-    redis.zadd("sdk:z", {"a": 1, "b": 2})
-    assert redis.zrange("sdk:z", 0, -1, withscores=True) == [("a", 1.0), ("b", 2.0)]
-    assert redis.pipeline().set("sdk:b", "2").get("sdk:b").exec() == [True, "2"]
-    assert redis.multi().incr("sdk:n").incr("sdk:n").exec() == [1, 2]
-    assert [redis.eval(LIMIT, ["sdk:limit"], ["60000"]) for _ in range(3)] == [1, 2, 3]
-    digest = redis.script_load(LIMIT)
-    assert redis.evalsha(digest, ["sdk:limit"], ["60000"]) == 4
-    with pytest.raises(upstash_redis.errors.UpstashError, match="NOSCRIPT"):
-        redis.evalsha("0" * 40, ["sdk:limit"], ["60000"])
-    with pytest.raises(upstash_redis.errors.UpstashError, match="WRONGTYPE"):
-        redis.incr("sdk:h")
-    wrong = upstash_redis.Redis(standins.url("upstash"), "wrong", rest_retries=0)
-    with pytest.raises(upstash_redis.errors.UpstashError, match="WRONGPASS"):
+    with upstash_redis.Redis(
+        standins.url("upstash"), standins.secrets["upstash_token"], allow_telemetry=False
+    ) as redis:
+        assert redis.set("sdk:a", "1", ex=60)
+        assert redis.incr("sdk:a") == 2
+        assert 0 < redis.ttl("sdk:a") <= 60
+        redis.hset("sdk:h", values={"x": "1", "y": "ü"})
+        assert redis.hgetall("sdk:h") == {"x": "1", "y": "ü"}
+        redis.zadd("sdk:z", {"a": 1, "b": 2})
+        assert redis.zrange("sdk:z", 0, -1, withscores=True) == [("a", 1.0), ("b", 2.0)]
+        assert redis.pipeline().set("sdk:b", "2").get("sdk:b").exec() == [True, "2"]
+        assert redis.multi().incr("sdk:n").incr("sdk:n").exec() == [1, 2]
+        assert [redis.eval(LIMIT, ["sdk:limit"], ["60000"]) for _ in range(3)] == [1, 2, 3]
+        digest = redis.script_load(LIMIT)
+        assert redis.evalsha(digest, ["sdk:limit"], ["60000"]) == 4
+        with pytest.raises(upstash_redis.errors.UpstashError, match="NOSCRIPT"):
+            redis.evalsha("0" * 40, ["sdk:limit"], ["60000"])
+        with pytest.raises(upstash_redis.errors.UpstashError, match="WRONGTYPE"):
+            redis.incr("sdk:h")
+    refused = pytest.raises(upstash_redis.errors.UpstashError, match="WRONGPASS")
+    with upstash_redis.Redis(standins.url("upstash"), "wrong", rest_retries=0) as wrong, refused:
         wrong.get("a")
