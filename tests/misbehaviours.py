@@ -98,6 +98,12 @@ def once(peer: Peer) -> None:
 
 
 @behaviour
+def unframed(peer: Peer) -> None:
+    """HTTP/1.0: the end of the connection is the end of the body; within TLS nobody says good-bye."""
+    peer.send("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nall there is")
+
+
+@behaviour
 def nothing(peer: Peer) -> None:
     """The connection is closed without an answer."""
 

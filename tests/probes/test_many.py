@@ -124,14 +124,17 @@ def test_tls_is_verified(wrong: str, reason: str) -> None:
 
 
 def test_tls_has_a_phase_and_its_misbehaviours_have_reasons() -> None:
-    """A good handshake is timed; a reset within TLS is told as one."""
+    """A good handshake is timed; a reset within TLS is told as one, an end that is not announced is an end."""
     authority = Authority()
+    paths = ("/ok", "/reset-mid-body", "/unframed", "/short")
     with Hostile(authority.good()) as server:
-        good, cut = send(Probe(server.url()), Probe(server.url("/reset-mid-body")), verify=authority.trusting())
+        good, cut, old, short = send(*(Probe(server.url(path)) for path in paths), verify=authority.trusting())
     assert good.ok
     assert good.phases.tls is not None
     assert cut.failure is not None
     assert cut.failure.reason == "connection reset after 512 of 10,000 bytes of the body"
+    assert (old.ok, old.received) == (True, 12)
+    assert short.failure is not None
 
 
 def test_connections_that_never_are() -> None:

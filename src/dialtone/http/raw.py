@@ -69,7 +69,9 @@ class Raw(asyncio.Protocol):
             self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end of an answer that was not whole."""
+        """The end of an answer that was not whole; or its only end, where TLS was not closed before TCP, as by many."""
+        if exc is None:
+            self.eof_received()
         if isinstance(exc, ssl.SSLError):
             self._end(Interrupted(FailureKind.TLS, "TLS broke off"))
         else:
