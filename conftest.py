@@ -6,15 +6,17 @@ Policy of this suite, free of mechanism; fixtures of the engine come from the pl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
 from dialtone import eventually, pick, undecided
-from dialtone.template import body, fill
+from dialtone.template import fill, typed
 
 
 def _is(found: Any, wanted: Any) -> bool:
@@ -125,11 +127,8 @@ def sign_up(target, callers, run):
             "phone": "+1500" + run.id()[-7:].translate(_DIGITS),
         }
         values = {**values, "name": f"{name}-{run.id()[-6:]}"}
-        answer = http.post(
-            target.route("register"),
-            content=body(target.request("register"), values),
-            headers={"content-type": "application/json"},
-        )
+        content, kind = typed(target.request("register"), values)
+        answer = http.post(target.route("register"), content=content, headers=kind)
         session = target.profile.session
         if session.cookie:
             token = answer.cookies().get(session.cookie)
@@ -138,9 +137,34 @@ def sign_up(target, callers, run):
         if not token:
             undecided(f"no account could be had (register answered {answer.status})")
         shown = {name: fill(text, {"token": token}) for name, text in session.shown().items()}
-        return http, {**shown, "content-type": "application/json"}
+        return http, shown
 
     return make
+
+
+@pytest.fixture
+def log_in(target, http, run):
+    """`log_in(content, **headers)`: try a wrong password, or `content` in its place; the answer, and if it refuses."""
+
+    def attempt(content: bytes | None = None, **headers: str) -> tuple[Any, bool]:
+        wrong, kind = typed(target.request("login"), {"run": run.token})
+        answer = http.post(
+            target.route("login"), content=wrong if content is None else content, headers={**kind, **headers}
+        )
+        asked_again = "json" not in kind["content-type"] and _asks_for_a_password(target, answer)
+        return answer, answer.status in (400, 401, 403, 422) or asked_again
+
+    return attempt
+
+
+def _asks_for_a_password(target: Any, answer: Any) -> bool:
+    """Whether the form is shown again, or a redirect leads back to it: so refuse those that answer in pages."""
+    if 300 <= answer.status < 400:
+        page = target.profile.pages.get("login")
+        forms = [target.route("login"), *([page.path] if page else [])]
+        there = urlsplit(urljoin(answer.url, answer.header("location") or "")).path
+        return there.rstrip("/") in [urlsplit(target.url(form)).path.rstrip("/") for form in forms]
+    return bool(answer.ok and answer.is_html and re.search(r"""type=["']?password""", answer.text(), re.IGNORECASE))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import time
 
 from dialtone import check, eventually, expect, fail, ok, pick, undecided
-from dialtone.template import body, fill
+from dialtone.template import fill, typed
 
 
 @check(
@@ -69,11 +69,8 @@ def test_own_monitor_agrees_with_health(target, cron, http):
 
 def _report(target, http, run, severity):
     mark = run.id("error-")
-    answer = http.post(
-        target.route("client_error"),
-        content=body(target.request("client_error"), {"mark": mark, "severity": severity}),
-        headers={"content-type": "application/json"},
-    )
+    content, kind = typed(target.request("client_error"), {"mark": mark, "severity": severity})
+    answer = http.post(target.route("client_error"), content=content, headers=kind)
     expect(answer).status(200, 201, 202, 204)
     return mark
 

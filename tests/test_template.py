@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialtone.template import TemplateError, body, fill, made, moments, rewritten
+from dialtone.template import TemplateError, body, fill, made, moments, rewritten, typed
 
 calm = settings(deadline=None, max_examples=100)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -95,6 +95,18 @@ def test_a_form_is_told_from_what_is_none() -> None:
     """A JSON template under the type of a form is a mistake of the profile."""
     with pytest.raises(TemplateError, match="not a form"):
         body('{"a": 1}', {}, content_type=FORM)
+
+
+@pytest.mark.parametrize(
+    ("template", "content", "kind"),
+    [
+        (' {"a": "{{x}}"}', b'{"a":"1&2"}', "application/json"),
+        ("a={{x}}", b"a=1%262", FORM),
+    ],
+)
+def test_a_request_says_its_type_by_its_form(template: str, content: bytes, kind: str) -> None:
+    """JSON begins with a brace or a bracket; what does not is a form."""
+    assert typed(template, {"x": "1&2"}) == (content, {"content-type": kind})
 
 
 @calm

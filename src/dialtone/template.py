@@ -71,6 +71,12 @@ def body(
     return json.dumps(tree, indent=indent, ensure_ascii=False).encode()
 
 
+def typed(template: str, values: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """A body and the header of its type: a template that begins as an object or a list is JSON, any other a form."""
+    kind = "application/json" if template.lstrip()[:1] in ("{", "[") else "application/x-www-form-urlencoded"
+    return body(template, values, content_type=kind), {"content-type": kind}
+
+
 def is_form(content_type: str) -> bool:
     """Whether a body of this type is a form (`a=1&b=2`)."""
     return "x-www-form-urlencoded" in content_type.lower()

@@ -1,8 +1,9 @@
 """A third application: a ferry line, told apart from the others by everything that a profile can say differently.
 
 Text messages arrive as signed forms (Twilio's scheme, the address signed with them), news of deployments with a shared
-token (GitLab's). A session is a cookie, a refusal of the search limit is a 403, tables stand in a schema of their own,
-the edge says the region in a header of its own, the scheduler shows its key in one, and health is said in plain text.
+token (GitLab's). A session is a cookie, a log-in a form, a refusal of the search limit is a 403, tables stand in a
+schema of their own, the edge says the region in a header of its own, the scheduler shows its key in one, and health is
+said in plain text.
 
 `wrong` names what is broken; `WRONG` says for each which check has to find it.
 """
@@ -32,6 +33,7 @@ WRONG = {
     "sessions-mixed": ["tenants_cannot_read_each_other"],
     "search-unlimited": ["burst_is_limited[search]"],
     "scheduler-open": ["cron_needs_its_secret"],
+    "any-password": ["login_refuses_wrong_password"],
     "origin-open": ["foreign_origin_is_refused"],
     "edge-silent": ["edge_region_is_recorded"],
     "health-tells": ["health_leaks_nothing"],
@@ -76,7 +78,7 @@ change_method = "PUT"
 harbour = "Dún Laoghaire & Holyhead"
 
 [target.mine.requests]
-login = '{"who": "dialtone-{{run}}", "word": "wrong"}'
+login = "who=dialtone-{{run}}&word=wrong"
 register = '{"who": "{{name}} {{marker}}"}'
 appointment = '{"at": "{{time}}", "on": "{{date}}"}'
 appointment_change = '{"at": "{{time}}"}'
@@ -235,11 +237,11 @@ class Ferry:
     def _log_in(self, asked: Asked) -> Answered:
         if asked.headers.get("origin", self.url) != self.url and "origin-open" not in self._wrong:
             return Answered(400)
-        try:
-            json.loads(asked.body)
-        except ValueError:
+        form = dict(parse_qsl(asked.body.decode()))
+        if "who" not in form:
             return Answered(422)
-        return Answered(401)
+        there = "/bookings/mine" if "any-password" in self._wrong else "/sessions?again=1"
+        return Answered(303, headers={"location": there})
 
     def _register(self, asked: Asked) -> Answered:
         session = f"s{next(self._numbers)}"
