@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from dialtone.incidents.records import Records
 from dialtone.standins.nearby import Nearby
 from dialtone.standins.slack_api import CHANNEL, SlackApi
 from dialtone.standins.state import Clock
+from dialtone.watch import clerk as clerks
 from dialtone.watch.clerk import Clerk
 
 NOW = 1_780_315_200.0
@@ -134,3 +137,20 @@ def test_the_heartbeat_needs_looks_and_a_history(made: Clerk) -> None:
     taken(made, 3, NOW + 200, entry("a"))
     made.trouble = "gone"
     assert not made.beat(NOW + 300)
+
+
+def test_it_hangs_up_when_the_other_side_does(tmp_path: Path, made: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that it is ready, serves until nothing more comes, and keeps nothing open."""
+    ours, theirs = socket.socketpair()
+    held: list[socket.socket] = []
+    serve = clerks._serve
+    monkeypatch.setattr(clerks, "_serve", lambda argv, channel: held.append(channel) or serve(argv, channel))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv(clerks.CHANNEL, str(theirs.detach()))
+    monkeypatch.setenv("T", "xoxb-clerk-0123456789")
+    monkeypatch.setenv("DIALTONE_HISTORY", "history.db")
+    with ours:
+        ours.shutdown(socket.SHUT_WR)
+        assert clerks.main([str(tmp_path / "dialtone.toml"), "preview"]) == 0
+        assert ours.recv(4096) == b'{"ready": true}\n'
+    assert [channel.fileno() for channel in held] == [-1]

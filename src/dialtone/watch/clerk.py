@@ -27,7 +27,7 @@ from dialtone.incidents.handover import RESIDENT, Handover, RoutesError, unheard
 from dialtone.incidents.outbox import Outbox
 from dialtone.keeping import DEPLOYMENT, PLACE
 from dialtone.target import ProfileError, Target, load
-from dialtone.watch.wire import Line, pack
+from dialtone.watch.wire import pack
 
 CHANNEL = "DIALTONE_CLERK"
 TICK = 5.0
@@ -205,14 +205,17 @@ def _ping(url: str) -> str | None:
 def main(argv: list[str]) -> int:
     """Serve until the other side hangs up: `clerk CONFIG TARGET`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = socket.socket(fileno=int(os.environ.pop(CHANNEL)))
-    line = Line(channel)
+    with socket.socket(fileno=int(os.environ.pop(CHANNEL))) as channel:
+        return _serve(argv, channel)
+
+
+def _serve(argv: list[str], channel: socket.socket) -> int:
     try:
         clerk = Clerk(Path(argv[0]), argv[1], os.environ)
     except (ProfileError, RoutesError, StoreError) as wrong:
-        line.send({"refused": str(wrong)})
+        channel.sendall(pack({"refused": str(wrong)}))
         return 4
-    line.send({"ready": True})
+    channel.sendall(pack({"ready": True}))
     heartbeat = os.environ.get("DIALTONE_HEARTBEAT", "").strip()
     buffer = b""
     with suppress(OSError):

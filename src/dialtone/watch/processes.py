@@ -72,8 +72,10 @@ class Child:
     ) -> Child:
         """Start a command that finds the number of its socket in a variable. What it says goes to a file, if named."""
         ours, theirs = socket.socketpair()
-        output = subprocess.DEVNULL if words is None else os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        output = subprocess.DEVNULL
         try:
+            if words is not None:
+                output = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             process = subprocess.Popen(  # noqa: ASYNC220 - a fork takes a millisecond, and happens at start and reload
                 command,
                 env={**environment, variable: str(theirs.fileno())},
@@ -83,9 +85,12 @@ class Child:
                 stderr=None if words is None else output,
                 process_group=0,  # Ctrl-C is for the one that rules them
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
-            if words is not None:
+            if output != subprocess.DEVNULL:
                 os.close(output)
         return cls(process, await Talk.over(ours), words)
 
