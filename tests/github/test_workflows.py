@@ -11,6 +11,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def held(history: bytes, folder: Path) -> list[int]:
 
     path = folder / "seen.db"
     path.write_bytes(history)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         return [every for (every,) in connection.execute("SELECT every FROM dialtone_run")]
 
 

@@ -70,9 +70,10 @@ def test_nonsense_on_the_wire_is_survived(standins):
     assert httpx.get(standins.url("slack")).status_code == 404
 
 
-def test_it_ends_on_sigterm(starter, tmp_path):
-    """Without a word, and long before a connection that is open would be given up."""
-    running = starter(tmp_path, listeners=("stripe", "journal"))
+def test_it_ends_on_sigterm(starter, tmp_path, monkeypatch):
+    """Without a word, nothing left open, and long before a connection that is open would be given up."""
+    monkeypatch.setenv("PYTHONWARNINGS", "always::ResourceWarning")
+    running = starter(tmp_path, listeners=("stripe", "smtp", "journal"))
     with httpx.Client() as client:
         client.get(f"{running.url('journal')}/health")
         running.process.send_signal(signal.SIGTERM)

@@ -44,8 +44,7 @@ async def run(config: Config, *, until_eof: bool) -> None:
     mail = sockets.pop("smtp", None)
     at_port = {listener.getsockname()[1]: by_name.get(name, control) for name, listener in sockets.items()}
     serving = await serve(Application(at_port, exchange), list(sockets.values()))
-    if mail:
-        await loop.create_server(lambda: smtp(exchange, loop), sock=mail)
+    mailing = await loop.create_server(lambda: smtp(exchange, loop), sock=mail) if mail else None
     if until_eof:
         loop.add_reader(sys.stdin, lambda: None if os.read(sys.stdin.fileno(), 4096) else stop.set())
     print("ready", flush=True)
@@ -53,6 +52,8 @@ async def run(config: Config, *, until_eof: bool) -> None:
     await asyncio.wait((stopped, serving), return_when=asyncio.FIRST_COMPLETED)
     serving.cancel()
     await asyncio.wait((serving,), timeout=0.5)
+    if mailing:
+        mailing.close()
 
 
 def main() -> int:
