@@ -15,7 +15,7 @@ import jwt
 import psycopg
 import pytest
 from tests import nodejs
-from tests.standins.conftest import SECRETS, World
+from tests.standins.conftest import SECRETS, World, start
 from tests.standins.serving import Served, serving
 
 from dialtone.standins.config import NEEDED_SECRETS
@@ -405,6 +405,19 @@ def test_supabase_js(served: Served) -> None:
         "json": ([{"mon": "9-5"}], None, 200),
         "no table": (None, "PGRST205", 404),
     }
+
+
+def test_the_process_ends_its_connections(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that it keeps for later too: it ends without a word of what is open."""
+    place = f"postgresql://authenticator:authenticator-word@{url.rpartition('@')[2]}"
+    monkeypatch.setitem(SECRETS, "supabase_database_url", place)
+    monkeypatch.setenv("PYTHONWARNINGS", "always::ResourceWarning")
+    running = start(tmp_path, listeners=("postgrest", "journal"))
+    headers = {"apikey": SECRETS["supabase_service_key"]}
+    answer = httpx.get(f"{running.url('postgrest')}/rest/v1/calls", headers=headers)
+    running.process.terminate()
+    output = running.process.communicate(timeout=60)
+    assert (answer.status_code, output, running.process.returncode) == (200, ("", ""), 0)
 
 
 def test_the_example_of_the_page_runs(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

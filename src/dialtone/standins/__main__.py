@@ -54,6 +54,8 @@ async def run(config: Config, *, until_eof: bool) -> None:
     await asyncio.wait((serving,), timeout=0.5)
     if mailing:
         mailing.close()
+    for standin in by_name.values():
+        standin.close()
 
 
 def main() -> int:

@@ -46,6 +46,9 @@ class StandIn(ABC):
         """Credentials that identify an account, so that the journal can be asked for them without holding them."""
         return ()
 
+    def close(self) -> None:  # noqa: B027 - few care
+        """Give back what it keeps open."""
+
 
 class Routes:
     """A provider's endpoints. `{name}` in a pattern is one path segment, passed to the handler by name."""
