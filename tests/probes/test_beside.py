@@ -173,7 +173,7 @@ def test_the_baseline_is_only_read(targets: tuple[Target, Target]) -> None:
     finally:
         current.reset(token)
     assert all(seen is record for seen in trial.ours.records)
-    assert set(trial.theirs.asked) == {("GET", "https://app.example.com/x")}
+    assert set(trial.theirs.asked) == {("GET", "https://app.example.com/shop/x")}
     assert all(seen is not record for seen in trial.theirs.records)
 
 
