@@ -18,6 +18,7 @@ from dialtone.judging import Meta, Record, current
 from dialtone.verdict import Bad, Judged, Refused
 
 NAME = "Jane Roe"
+NOON, LATER = "Fri, 27 Nov 2026 12:00:00 GMT", "Fri, 27 Nov 2026 12:00:01 GMT"
 
 
 def answer(status: int = 200, body: Any = b"", headers: dict[str, str] | None = None, **fields: Any) -> Answer:
@@ -26,6 +27,11 @@ def answer(status: int = 200, body: Any = b"", headers: dict[str, str] | None = 
     kind = {} if isinstance(body, bytes) else {"content-type": "application/json"}
     lines = Headers([(k.encode(), v.encode()) for k, v in {**kind, **(headers or {})}.items()])
     return Answer("GET", Url("http://h/p?token=hush"), status, lines, raw, **fields)
+
+
+def two(name: str, *values: str) -> Answer:
+    """An answer with several headers of one name."""
+    return Answer("GET", Url("http://h/p"), 200, Headers([(name.encode(), value.encode()) for value in values]))
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +53,9 @@ HOLDS: list[Callable[[], Any]] = [
     lambda: expect(answer(headers={"cache-control": "no-store"})).not_cached(),
     lambda: expect(answer(headers={"cache-control": "private", "age": "0", "x-cache": "MISS"})).not_cached(),
     lambda: expect(answer(headers={"cache-control": "no-store", "age": "odd"})).not_cached(),
+    lambda: expect(answer(headers={"expires": "0", "pragma": "no-cache"})).not_cached(),
+    lambda: expect(answer(headers={"expires": NOON, "date": NOON})).not_cached(),
+    lambda: expect(two("cache-control", "must-revalidate", "no-store")).not_cached(),
     lambda: expect(answer(body=b"<title>x</title>")).contains("<title>"),
     lambda: expect(answer(phases=Phases(total=0.1))).within(0.2),
     lambda: expect(answer()).that(lambda a: a.status == 200, "it is not there"),
@@ -80,6 +89,14 @@ FAILS: list[tuple[Callable[[], Any], str]] = [
         "GET /p: the header x-frame-options is not as it should be (wanted: DENY)",
     ),
     (lambda: expect(answer()).not_cached(), "GET /p: cache-control lets caches keep the answer"),
+    (
+        lambda: expect(answer(headers={"expires": LATER, "date": NOON})).not_cached(),
+        "GET /p: cache-control lets caches keep the answer",
+    ),
+    (
+        lambda: expect(answer(headers={"expires": "0", "cache-control": "max-age=60"})).not_cached(),
+        "GET /p: cache-control lets caches keep the answer",
+    ),
     (
         lambda: expect(answer(headers={"cache-control": "no-store", "age": "7"})).not_cached(),
         "GET /p: the answer came from a cache (age)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from email.utils import formatdate, parsedate_to_datetime
 from typing import Any, NoReturn
 
 from dialtone.http import Answer, BadBody
@@ -84,6 +85,18 @@ def describe(answer: Answer) -> dict[str, Any]:
     return facts
 
 
+def _past(answer: Answer) -> bool:
+    """Whether `expires` forbids to keep the answer: no time (as `0` is none) or a past one (RFC 9111 section 5.3)."""
+    expires = answer.header("expires")
+    if expires is None:
+        return False
+    try:
+        until = parsedate_to_datetime(expires)
+        return until <= parsedate_to_datetime(answer.header("date") or formatdate(usegmt=True))
+    except (ValueError, TypeError):
+        return True
+
+
 class expect:
     """Assertions on one answer; each returns itself, so that they chain, and each counts as a judgement."""
 
@@ -137,14 +150,15 @@ class expect:
 
     def not_cached(self) -> expect:
         """The answer came from the application, and asks nobody to keep it."""
-        control = (self.answer.header("cache-control") or "").lower()
+        control = ", ".join(self.answer.headers_all("cache-control")).lower()
         for name in ("x-vercel-cache", "cf-cache-status", "x-cache"):
             if re.search(r"\b(hit|stale)\b", self.answer.header(name) or "", re.IGNORECASE):
                 self._fail(f"the answer came from a cache ({name})")
         age = self.answer.header("age") or "0"
         if age.isdecimal() and int(age) > 0:
             self._fail("the answer came from a cache (age)")
-        if not re.search(r"no-store|no-cache|max-age=0|private", control):
+        expired = "max-age" not in control and _past(self.answer)
+        if not expired and not re.search(r"no-store|no-cache|max-age=0|private", control):
             self._fail("cache-control lets caches keep the answer")
         ok(f"{self.answer.path} is not cached")
         return self

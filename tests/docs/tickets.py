@@ -26,6 +26,7 @@ witnesses = ["${TICKETS_URL}", "${TICKETS_URL}/other"]
 effects = ["reads", "provokes", "writes", "disrupts"]
 settle = "2s"
 quiet = "300ms"
+timeouts = { max_body = 10_000 }
 
 [target.mine.client_address]
 range = "127.0.0.0/8"
@@ -81,10 +82,11 @@ class Tickets:
 
     def answer(self, asked: Asked) -> Answered:
         """One of its routes, or 404."""
-        board = b'<base href="/desk/"><script src="board.js"></script><h1>Tickets</h1><a href="search?q=new">New</a>'
+        board = b'<base href="/desk/"><script src="board.js"></script><h1>Tickets</h1><a href="all.zip">All</a>'
         routes = {
             ("GET", "/"): lambda _: Answered(200, board, {"content-type": "text/html"}),
-            ("GET", "/board.js"): lambda _: Answered(200, b"", {"content-type": "text/javascript"}),
+            ("GET", "/board.js"): lambda _: Answered(200, bytes(20_000), {"content-type": "text/javascript"}),
+            ("GET", "/all.zip"): lambda _: Answered(200, bytes(20_000), {"content-type": "application/zip"}),
             ("GET", "/list"): lambda _: Answered(302, headers={"location": "/desk/"}),
             ("GET", "/status/live"): lambda _: told(200, {"healthy": True, "ts": round(time.time() * 1000)}),
             ("GET", "/search"): self._search,

@@ -295,6 +295,8 @@ def _answer(body: bytes, kind: str | None) -> Answer:
         ("é".encode("utf-16"), "text/html", "é"),
         ("é".encode("utf-32"), "text/html", "é"),
         (b"x", 'text/html; charset="utf-8"', "x"),
+        (b"<meta charset='latin-1'>\xe9", "text/html", "<meta charset='latin-1'>é"),
+        ("<meta charset=latin-1>é".encode(), "text/html; charset=utf-8", "<meta charset=latin-1>é"),
     ],
 )
 def test_text(body: bytes, kind: str | None, text: str) -> None:

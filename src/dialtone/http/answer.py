@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:+-]{1,40})", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -172,8 +173,13 @@ class Answer:
         return (self.header("content-type") or "").lower().startswith(("text/html", "application/xhtml"))
 
     def text(self) -> str:
-        """The body as text, by its byte order mark, else its declared charset, else UTF-8. Raises BadBody."""
+        """The body as text, by its byte order mark, else its declared charset, else UTF-8. Raises BadBody.
+
+        A web page may declare it within its first 1,024 bytes (https://html.spec.whatwg.org/#charset).
+        """
         declared = _CHARSET.search(self.header("content-type") or "")
+        if not declared and self.is_html and (meta := _META.search(self.body[:1024])):
+            declared = _CHARSET.search(f"charset={meta[1].decode()}")
         charset = next((c for mark, c in _BOMS if self.body.startswith(mark)), None)
         if charset is None:
             charset = declared[1] if declared else "utf-8"
