@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -57,11 +58,18 @@ def test_health_is_not_cached(target, http):
 
 
 def _time(value: object) -> datetime:
-    """ISO 8601, or seconds or milliseconds since 1970. Raises ValueError, OverflowError."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
-    at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    """ISO 8601, an HTTP date, or seconds or milliseconds since 1970, as a number or a text; naive without a zone.
+
+    Raises ValueError, OverflowError.
+    """
+    text = str(value).strip()
+    if re.fullmatch(r"\d{10,}(\.\d+)?", text):
+        number = float(text)
+        return datetime.fromtimestamp(number / 1000 if number > 1e11 else number, UTC)
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 @check(
@@ -77,9 +85,14 @@ def test_health_is_fresh(target, http):
             seen.append(_time(pick(answer.json(), field)))
         except (ValueError, OverflowError):
             fail(f"{field} of the health answer is not a time")
+    local = seen[-1].tzinfo is None
+    seen = [at if at.tzinfo else at.replace(tzinfo=UTC) for at in seen]
     age = abs((datetime.now(UTC) - seen[-1]).total_seconds())
     if age > target.profile.clock_skew:
         http.agree_on_time()
+        off = round(age / 900) * 900  # zones differ by quarters of an hour
+        if local and off and abs(age - off) <= target.profile.clock_skew:
+            undecided(f"{field} of the health answer names no time zone: {age:,.0f} s from UTC may be one, or its age")
     if age > target.profile.clock_skew or seen[1] < seen[0]:
         fail(f"the health answer is {age:,.0f} s away from our clock: an old answer, or a clock that is off")
     ok("the health answer is of this moment", value=round(age, 3), unit="s")

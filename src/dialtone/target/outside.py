@@ -56,6 +56,16 @@ class Webhook(Part):
     help: str | None = None
     effects: list[EffectOf] = []
 
+    @model_validator(mode="after")
+    def _refuses_by_no_success(self) -> Webhook:
+        both = [status for status in self.refuses if self.accepts_from <= status <= self.accepts_to]
+        if both:
+            raise ValueError(
+                f"refuses names {both[0]}, a success to its sender: what was let in would count as refused;"
+                " let accepts_from or accepts_to leave it out, or name another status"
+            )
+        return self
+
 
 class RateLimit(Part):
     """`[rate_limits.NAME]`: a limit that the target promises to each client address, and what its refusal is like."""

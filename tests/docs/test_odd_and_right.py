@@ -1,0 +1,115 @@
+"""Checks of the checkout, called by themselves: what is unusual and right stays ok, what looks like it does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dialtone.http import Answer, Failure, FailureKind
+from dialtone.http.answer import Headers, Url
+from dialtone.judging import Meta, Record, current
+from dialtone.target import Profile, Target
+from dialtone.verdict import Bad, Undecided
+
+CHECKS = Path(__file__).parents[2] / "checks"
+
+
+def module(name: str) -> Any:
+    """A file of checks, as a module."""
+    spec = importlib.util.spec_from_file_location(f"odd_{name}", CHECKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def record() -> Iterator[Record]:
+    """The record of a running check."""
+    made = Record(Meta("x"))
+    token = current.set(made)
+    yield made
+    current.reset(token)
+
+
+class Http:
+    """Answers everything alike; whether an outage would have been judged is told by an assertion."""
+
+    def __init__(self, status: int = 200, tree: Any = None, failure: FailureKind | None = None) -> None:
+        self.status, self.body = status, json.dumps(tree).encode()
+        self.failure = Failure(failure, "as it is") if failure else None
+
+    def send(self, method: str, where: str) -> Answer:
+        """The answer, whatever it is."""
+        return Answer(method, Url(where), self.status, Headers([]), self.body, failure=self.failure)
+
+    def get(self, where: str) -> Answer:
+        """The same, for a path as well."""
+        return self.judge(self.send("GET", where))
+
+    def judge(self, answer: Answer) -> Answer:
+        """An outage is bad, as for the caller of checks."""
+        assert not answer.failure, "the target is down"
+        return answer
+
+    def agree_on_time(self) -> None:
+        """Our clock is right."""
+
+
+def target(**tables: Any) -> Target:
+    """A target of https."""
+    base = {"kind": "preview", "base_url": "https://a.example", "witnesses": ["https://b", "https://c"]}
+    pages = {"home": {"path": "/", "contains": "x"}}
+    return Target("odd", Profile.model_validate({**base, "pages": pages, **tables}), {})
+
+
+def test_who_answers_nothing_without_tls_is_right() -> None:
+    """A closed port 80 is no outage, unless the profile says that somebody answers there."""
+    check, closed = module("test_tls").test_plain_http_redirects_to_https, Http(0, failure=FailureKind.REFUSED)
+    check(target(), closed)
+    with pytest.raises(AssertionError, match="the target is down"):
+        check(target(plain_url="http://a.example"), closed)
+    with pytest.raises(Bad, match="answered 200"):
+        check(target(), Http())
+
+
+TIMES = {
+    "an HTTP date": lambda: formatdate(usegmt=True),
+    "milliseconds as text": lambda: str(round(time.time() * 1000)),
+    "nanoseconds": lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}123Z",
+    "UTC without a zone": lambda: datetime.now(UTC).replace(tzinfo=None).isoformat(),
+}
+
+
+@pytest.mark.parametrize("form", TIMES)
+def test_times_of_health(form: str) -> None:
+    """All the forms in which a time is told."""
+    fresh = module("test_site_down").test_health_is_fresh
+    fresh(target(routes={"health": "/up"}, fields={"health_time": "at"}), Http(tree={"at": TIMES[form]()}))
+
+
+@pytest.mark.parametrize(("off", "raised"), [(3600, Undecided), (20_700, Undecided), (600, Bad)])
+def test_a_time_without_a_zone(off: int, raised: type[BaseException]) -> None:
+    """What may be another zone is undecided; an age that no zone explains is old."""
+    at = (datetime.now(UTC) - timedelta(seconds=off)).replace(tzinfo=None).isoformat()
+    fresh = module("test_site_down").test_health_is_fresh
+    with pytest.raises(raised):
+        fresh(target(routes={"health": "/up"}, fields={"health_time": "at"}), Http(tree={"at": at}))
+
+
+def test_a_success_refuses_nothing() -> None:
+    """A profile by which a forged event could be both accepted and refused is a mistake."""
+    hook = {"route": "/h", "scheme": "stripe", "key": "k", "answer_within": "5s", "refuses": [200, 400]}
+    with pytest.raises(ValidationError, match="refuses names 200"):
+        target(webhooks={"h": hook}, credentials={"k": "K"})
+    assert target(webhooks={"h": {**hook, "accepts_from": 202}}, credentials={"k": "K"}).webhook("h").refuses[0] == 200
