@@ -200,21 +200,25 @@ def free_ports() -> dict[str, int]:
 
 
 def start(folder: Path, *arguments: str, listeners: tuple[str, ...] = ()) -> Process:
-    """Start stand-ins and wait until they are ready."""
-    ports = {name: port for name, port in free_ports().items() if not listeners or name in listeners}
+    """Start stand-ins and wait until they are ready; once more where somebody took a port that was free just now."""
     file = folder / "standins.json"
-    file.write_text(json.dumps({"ports": ports, "secrets": SECRETS, "app_url": "http://app.invalid"}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dialtone.standins", "--config", str(file), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line == "ready\n", process.communicate()
-    return Process(ports, SECRETS, process)
+    for _ in range(5):
+        ports = {name: port for name, port in free_ports().items() if not listeners or name in listeners}
+        file.write_text(json.dumps({"ports": ports, "secrets": SECRETS, "app_url": "http://app.invalid"}))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dialtone.standins", "--config", str(file), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        if process.stdout.readline() == "ready\n":
+            return Process(ports, SECRETS, process)
+        _, errors = process.communicate()
+        if "Address already in use" not in errors:
+            break
+    raise AssertionError(errors)
 
 
 @pytest.fixture(scope="session")
