@@ -54,6 +54,13 @@ def _needs_acceptance(hook):
         undecided(f"even a genuine event is not accepted ({answer.status}); see webhook_accepts_genuine")
 
 
+def _needs_refusal(hook):
+    """What a signature covers says nothing while any will do: one of another key, whole and new, has to be refused."""
+    event = hook.event("harmless")
+    if hook.accepted(hook.send(event, hook.sign(event, key=hook.forged_key()))):
+        undecided("whatever is signed by anybody is accepted; see webhook_refuses_forged")
+
+
 @check(
     severity="P0",
     runbook="webhooks",
@@ -131,7 +138,7 @@ def test_webhook_refuses_forged(name, hook):
     effect="provokes",
     needs=["webhooks.{name}.harmless"],
     proof="signed",
-    requests=2,
+    requests=3,
     catches={"retell": ["retell-unsigned-accepted"]},
     gate=True,
 )
@@ -142,6 +149,8 @@ def test_webhook_refuses_unsigned(name, hook):
     answer = subject.send(subject.event("harmless"), headers={})
     if not subject.accepted(answer):
         _needs_acceptance(subject)
+    if answer.status not in subject.spec.refuses:
+        _needs_refusal(subject)
     _refused(subject, answer, "an event without a signature")
 
 
@@ -151,7 +160,7 @@ def test_webhook_refuses_unsigned(name, hook):
     effect="provokes",
     needs=["webhooks.{name}.harmless"],
     proof="signed",
-    requests=2,
+    requests=3,
     catches={"stripe": ["stripe-stale-accepted"]},
     gate=True,
 )
@@ -163,6 +172,8 @@ def test_webhook_refuses_stale(name, hook):
     answer = subject.send(event, subject.sign(event, age=subject.stale_after() * 2 + 60))
     if not subject.accepted(answer):
         _needs_acceptance(subject)
+    if answer.status not in subject.spec.refuses:
+        _needs_refusal(subject)
     _refused(subject, answer, "an event with an old signature")
 
 
@@ -172,7 +183,7 @@ def test_webhook_refuses_stale(name, hook):
     effect="provokes",
     needs=["webhooks.{name}.harmless"],
     proof="signed",
-    requests=2,
+    requests=3,
     catches={"retell": ["retell-reserialised-accepted"]},
     gate=True,
 )
@@ -184,6 +195,8 @@ def test_webhook_refuses_reserialised(name, hook):
     answer = subject.send(event, subject.sign(event), body=subject.rewritten(event))
     if not subject.accepted(answer):
         _needs_acceptance(subject)
+    if answer.status not in subject.spec.refuses:
+        _needs_refusal(subject)
     _refused(subject, answer, "an event whose bytes were changed after signing")
 
 
@@ -193,7 +206,7 @@ def test_webhook_refuses_reserialised(name, hook):
     effect="provokes",
     needs=["webhooks.{name}.harmless"],
     proof="signed",
-    requests=2,
+    requests=3,
     catches={"stripe": ["stripe-truncated-accepted"]},
     gate=True,
 )
@@ -205,6 +218,8 @@ def test_webhook_refuses_truncated(name, hook):
     answer = subject.send(event, subject.sign(event), body=subject.truncated(event))
     if not subject.accepted(answer):
         _needs_acceptance(subject)
+    if answer.status not in subject.spec.refuses:
+        _needs_refusal(subject)
     _refused(subject, answer, "half of an event")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,3 +114,65 @@ def test_a_success_refuses_nothing() -> None:
     with pytest.raises(ValidationError, match="refuses names 200"):
         target(webhooks={"h": hook}, credentials={"k": "K"})
     assert target(webhooks={"h": {**hook, "accepts_from": 202}}, credentials={"k": "K"}).webhook("h").refuses[0] == 200
+
+
+class Hook:
+    """A webhook that lets in what `lets_in` says: of each delivery, what is wrong with it."""
+
+    def __init__(self, *lets_in: str) -> None:
+        self.spec = SimpleNamespace(route="/h", refuses=[401])
+        self._lets_in = lets_in
+
+    def __call__(self, _name: str) -> Hook:
+        """Whatever its name."""
+        return self
+
+    def event(self, _form: str) -> str:
+        """An event, and what is wrong with it: nothing."""
+        return ""
+
+    def sign(self, _event: str, *, key: str = "", age: float = 0) -> str:
+        """What is wrong with the signature."""
+        return key or ("stale" if age else "")
+
+    def send(self, _event: str, headers: Any = "", body: str = "") -> Answer:
+        """Let in or refused."""
+        wrong = body or ("unsigned" if headers == {} else headers)
+        return Answer("POST", Url("https://a.example/h"), 202 if wrong in ("", *self._lets_in) else 401)
+
+    def accepted(self, answer: Answer) -> bool:
+        """By its status."""
+        return answer.status == 202
+
+    def forged_key(self) -> str:
+        """What is wrong with it."""
+        return "forged"
+
+    def stale_after(self) -> float:
+        """Seconds."""
+        return 300.0
+
+    def rewritten(self, _event: str) -> str:
+        """What is wrong with it."""
+        return "reserialised"
+
+    def truncated(self, _event: str) -> str:
+        """What is wrong with it."""
+        return "truncated"
+
+
+KINDS = ["unsigned", "stale", "reserialised", "truncated"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_cause_is_one_red_check(kind: str) -> None:
+    """While any signature will do, only that is red; what else is let in is red by itself alone."""
+    checks = module("test_webhooks")
+    check = getattr(checks, f"test_webhook_refuses_{kind}")
+    check("h", Hook())
+    with pytest.raises(Bad, match="was accepted"):
+        check("h", Hook(kind))
+    with pytest.raises(Undecided, match="see webhook_refuses_forged"):
+        check("h", Hook("forged", *KINDS))
+    with pytest.raises(Bad, match="forged signature was accepted"):
+        checks.test_webhook_refuses_forged("h", Hook("forged", *KINDS))
