@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialtone.runbook.causes import Cause, When, candidates, declared, fits
+from dialtone.runbook.diagnosis import concluded
 from dialtone.runbook.items import ItemsError
 
 
@@ -89,6 +90,14 @@ def test_what_accounts_for_nothing_red_comes_last() -> None:
     """Something odd that a look saw is not the cause of what is red."""
     odd, real = Cause("x.odd", "o", "f"), Cause("y.real", "r", "f", seen=[When("a")])
     assert ranked([odd, real], [entry("a", severity="P3")], {"x.odd": ["seen"]}) == ["y.real", "x.odd"]
+
+
+def test_what_is_red_for_the_same_reason_is_explained() -> None:
+    """Nothing answers, whoever asks: only what is red for a reason of its own is left."""
+    down = [entry(name, reason="the target is down") for name in ("pages", "texts", "orders")]
+    cause = {"id": "down", "says": "x", "first": "y", "contact": None, "explains": [], "signs": ["pages"]}
+    parts = [{"causes": [cause], "sections": []}]
+    assert concluded(parts, [*down, entry("tables")], None)["unexplained"] == ["tables"]
 
 
 def test_circles_end() -> None:

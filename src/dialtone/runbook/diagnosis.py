@@ -168,6 +168,9 @@ def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], miss
     found, unseen = candidates(causes, signs, entries, seen), candidates(causes, signs, entries, {})
     red = [e["id"] for e in entries if is_red(e)]
     accounted = {check for c in found for check in c.checks}
+    # The same reason, word for word, is the same trouble: nothing answers, whoever asks.
+    reasons = {e["reason"] for e in entries if e["id"] in accounted}
+    accounted |= {e["id"] for e in entries if e["reason"] in reasons}
     lacks = [*strange, *([missed] if missed else [])]
     return {
         "cause": _told(found[0], contacts, entries) if found and found[0].checks else None,
