@@ -39,7 +39,7 @@ def test_certificate_chain_is_valid(target, reach):
     ok(f"the certificate is valid for this name ({seen.protocol})")
 
 
-@check(severity="P2", runbook="security", catches=["plain-served"], needs=["pages"], requests=1, gate=True)
+@check(severity="P2", runbook="security", catches=["plain-served"], needs=["pages"], requests=2, gate=True)
 def test_plain_http_redirects_to_https(target, http):
     """Whoever comes without TLS is sent to the same page with it."""
     base = urlsplit(target.profile.base_url)
@@ -48,14 +48,12 @@ def test_plain_http_redirects_to_https(target, http):
         raise Unarmed("the profile has no plain_url and its base_url is not https")
     path = urlsplit(target.url(target.home.path)).path
     where = f"{plain.rstrip('/')}{target.home.path}"
-    if not target.profile.plain_url:  # not promised: who answers nothing without TLS gives nothing away
-        answer = http.send("GET", where)
-        if answer.failure and answer.failure.kind == "refused":
-            ok("nobody answers without TLS")
-            return
-        http.judge(answer)
-    answer = http.get(where)
-    expect(answer).status(301, 302, 307, 308)
+    answer = http.send("GET", where)
+    if not target.profile.plain_url and answer.failure and answer.failure.kind == "refused":
+        http.get(target.home.path)  # else nobody answers at all
+        ok("nobody answers without TLS")  # not promised, and gives nothing away
+        return
+    expect(http.judge(answer)).status(301, 302, 307, 308)
     there = urlsplit(urljoin(answer.url, answer.header("location") or ""))
     if there.scheme != "https" or there.path.rstrip("/") != path.rstrip("/"):
         fail("the redirect does not lead to the same page over https")

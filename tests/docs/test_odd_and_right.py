@@ -74,12 +74,20 @@ def target(**tables: Any) -> Target:
     return Target("odd", Profile.model_validate({**base, "pages": pages, **tables}), {})
 
 
+class _WithTls(Http):
+    def get(self, where: str) -> Answer:
+        """Answers, but without TLS."""
+        return super().get(where) if where.startswith("http:") else Answer("GET", Url(where), 200, Headers([]), b"")
+
+
 def test_who_answers_nothing_without_tls_is_right() -> None:
-    """A closed port 80 is no outage, unless the profile says that somebody answers there."""
-    check, closed = module("test_tls").test_plain_http_redirects_to_https, Http(0, failure=FailureKind.REFUSED)
-    check(target(), closed)
+    """A closed port 80 is no outage, unless the profile says that somebody answers there, or nobody answers at all."""
+    check, dead = module("test_tls").test_plain_http_redirects_to_https, Http(0, failure=FailureKind.REFUSED)
+    check(target(), _WithTls(0, failure=FailureKind.REFUSED))
     with pytest.raises(AssertionError, match="the target is down"):
-        check(target(plain_url="http://a.example"), closed)
+        check(target(plain_url="http://a.example"), _WithTls(0, failure=FailureKind.REFUSED))
+    with pytest.raises(AssertionError, match="the target is down"):
+        check(target(), dead)
     with pytest.raises(Bad, match="answered 200"):
         check(target(), Http())
 

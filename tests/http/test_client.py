@@ -297,10 +297,13 @@ def _answer(body: bytes, kind: str | None) -> Answer:
         (b"x", 'text/html; charset="utf-8"', "x"),
         (b"<meta charset='latin-1'>\xe9", "text/html", "<meta charset='latin-1'>é"),
         ("<meta charset=latin-1>é".encode(), "text/html; charset=utf-8", "<meta charset=latin-1>é"),
+        (b"caf\xe9 <p>", "text/html", "caf\ufffd <p>"),
+        (b"caf\xe9 <p>", "text/html; charset=utf-8", "caf\ufffd <p>"),
+        ("é".encode(), "text/html; charset=zlib", "é"),
     ],
 )
 def test_text(body: bytes, kind: str | None, text: str) -> None:
-    """A byte order mark says what the text is, else its header, else it is UTF-8."""
+    """A byte order mark says what the text is, else its header, else it is UTF-8; a page with a stray byte is one."""
     assert _answer(body, kind).text() == text
 
 

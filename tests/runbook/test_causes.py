@@ -100,6 +100,23 @@ def test_what_is_red_for_the_same_reason_is_explained() -> None:
     assert concluded(parts, [*down, entry("tables")], None)["unexplained"] == ["tables"]
 
 
+@pytest.mark.parametrize(
+    ("contacts", "told"),
+    [
+        ({"vercel": "status: https://s.example"}, "vercel status: https://s.example"),
+        ({"vercel": ""}, "vercel"),
+        ({}, None),
+        (None, "vercel"),
+    ],
+    ids=["told", "known", "strange", "not-heard"],
+)
+def test_whose_support_to_turn_to(contacts: dict[str, str] | None, told: str | None) -> None:
+    """A provider that the profile does not know is none of this application; before the profile is heard, who knows."""
+    cause = {"id": "down", "says": "x", "first": "y", "contact": "vercel", "explains": [], "signs": ["pages"]}
+    parts = [{"causes": [cause], "sections": []}, *([{"contacts": contacts}] if contacts is not None else [])]
+    assert concluded(parts, [entry("pages")], None)["cause"]["contact"] == told
+
+
 def test_circles_end() -> None:
     """Two causes that explain each other account for the same."""
     one = Cause("a.a", "a", "f", explains=["b.b"], seen=[When("a")])

@@ -175,7 +175,8 @@ class Answer:
     def text(self) -> str:
         """The body as text, by its byte order mark, else its declared charset, else UTF-8. Raises BadBody.
 
-        A web page may declare it within its first 1,024 bytes (https://html.spec.whatwg.org/#charset).
+        A web page may declare it within its first 1,024 bytes (https://html.spec.whatwg.org/#charset), and is read as
+        browsers do: a byte that is none of its charset is shown as U+FFFD, a charset that is none counts as UTF-8.
         """
         declared = _CHARSET.search(self.header("content-type") or "")
         if not declared and self.is_html and (meta := _META.search(self.body[:1024])):
@@ -185,10 +186,13 @@ class Answer:
             charset = declared[1] if declared else "utf-8"
         elif charset == "utf-8":
             charset = "utf-8-sig"  # the same without its mark
+        errors = "replace" if self.is_html else "strict"
         try:
             known = codecs.lookup(charset).name not in _NO_CHARSETS
-            return self.body.decode(charset if known else "none")
+            return self.body.decode(charset if known else "none", errors)
         except LookupError:
+            if self.is_html:
+                return self.body.decode(errors=errors)
             raise BadBody(f"its charset {charset!r} is none: {self._outline()}") from None
         except UnicodeError as wrong:
             at = f", wrong at byte {wrong.start:,}" if isinstance(wrong, UnicodeDecodeError) else ""

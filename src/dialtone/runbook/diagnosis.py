@@ -150,7 +150,7 @@ def contact(target: Target, name: str) -> str:
 def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], missed: str | None) -> dict[str, Any]:
     """The diagnosis as a document, from the parts that arrived; `missed` says why there are no more."""
     head: Mapping[str, Any] = next((p for p in parts if "causes" in p), {"causes": [], "sections": []})
-    contacts: Mapping[str, str] = next((p["contacts"] for p in parts if "contacts" in p), {})
+    contacts: Mapping[str, str] | None = next((p["contacts"] for p in parts if "contacts" in p), None)
     looks = {p["look"]: {k: v for k, v in p.items() if k != "look"} for p in parts if "look" in p}
     seen: dict[str, list[str]] = {}
     strange = []
@@ -183,15 +183,17 @@ def concluded(parts: Sequence[Mapping[str, Any]], entries: Sequence[Entry], miss
     }
 
 
-def _told(candidate: Candidate, contacts: Mapping[str, str], entries: Sequence[Entry]) -> dict[str, Any]:
+def _told(candidate: Candidate, contacts: Mapping[str, str] | None, entries: Sequence[Entry]) -> dict[str, Any]:
     reasons = {e["id"]: e["reason"] for e in entries}
     because = candidate.because or [reasons[check] for check in candidate.signs[:1]]
-    to = contacts.get(candidate.contact or "", "")
+    to = candidate.contact
+    if to and contacts is not None:  # a provider that the profile does not know is none of this application
+        to = f"{to} {contacts[to]}".rstrip() if to in contacts else None
     return {
         "id": candidate.id,
         "says": candidate.says,
         "first": candidate.first,
         "because": because,
         "checks": candidate.checks,
-        "contact": f"{candidate.contact} {to}" if candidate.contact and to else candidate.contact,
+        "contact": to,
     }
