@@ -108,6 +108,10 @@ FAILS: list[tuple[Callable[[], Any], str]] = [
     (lambda: expect(answer(body=NAME.encode())).contains("<title>"), "GET /p: the page lacks '<title>' (8 bytes)"),
     (
         lambda: expect(answer(body=b"\xff\xfe\xfd", headers={"content-type": "text/html"})).contains("<title>"),
+        "GET /p: the page lacks '<title>' (3 bytes)",
+    ),
+    (
+        lambda: expect(answer(body=b"\xff\xfe\xfd", headers={"content-type": "text/plain"})).contains("<title>"),
         "GET /p: the page is not utf-",
     ),
     (lambda: expect(answer(phases=Phases(total=0.3))).within(0.2), "GET /p: took 0.30 s, longer than 0.2 s"),
